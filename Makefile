@@ -1,0 +1,49 @@
+# `make` lists the targets. Everything runs in .venv, which the locks fill.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PATH := $(abspath $(BIN)):$(PATH)
+# TensorFlow's CUDA packages where there is an NVIDIA driver, or with GPU=1; GPU=0 does without
+GPU ?= $(if $(shell command -v nvidia-smi 2>/dev/null),1,0)
+RUN_LOCK := $(if $(filter 1,$(GPU)),requirements-gpu.lock,requirements.lock)
+
+.PHONY: help demo test check format reproduce lock clean
+.DEFAULT_GOAL := help
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: $(VENV)/.installed-$(RUN_LOCK)  ## the whole pipeline on small synthetic data, in minutes, in a temporary copy
+	@python demo.py
+
+test: $(VENV)/.installed-requirements-dev.lock  ## the tests
+	@python -m pytest
+
+check: $(VENV)/.installed-requirements-dev.lock  ## lint, format and types
+	@ruff check .
+	@ruff format --check .
+	@mypy
+
+format: $(VENV)/.installed-requirements-dev.lock  ## format the code, mend what lint can mend
+	@ruff check --fix .
+	@ruff format .
+
+reproduce: $(VENV)/.installed-$(RUN_LOCK)  ## the real thing, `dvc repro`: hours a network on a GPU
+	@dvc repro
+
+lock: $(VENV)/.installed-requirements-dev.lock  ## pin anew what pyproject.toml asks for
+	@uv pip compile pyproject.toml $(UV) -o requirements.lock
+	@uv pip compile pyproject.toml $(UV) -c requirements.lock --extra gpu -o requirements-gpu.lock
+	@uv pip compile pyproject.toml $(UV) -c requirements.lock --extra dev -o requirements-dev.lock
+UV := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command 'make lock'
+
+clean:  ## remove .venv and the caches of the tools; models, data and results stay
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed-%.lock: %.lock | $(BIN)/python
+	python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
