@@ -1,0 +1,177 @@
+"""CIFAR-10 as it lies on disk, https://www.cs.toronto.edu/~kriz/cifar.html: eight files, of which seven are Python pickles."""
+
+import hashlib
+import pickle
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from resnet.errors import BenchmarkError
+
+FOLDER = Path("data/cifar-10-batches-py")
+CLASSES = 10
+SHAPE = (3, 32, 32)  # of an image on disk: the red plane first, then green, then blue, row by row
+
+TRAIN_FILES = tuple(f"data_batch_{i}" for i in range(1, 6))
+SPLITS = {"train": TRAIN_FILES, "test": ("test_batch",)}
+
+
+class Member(NamedTuple):
+    """What a file must be, to the bit."""
+
+    size: int  # bytes
+    sha256: str
+
+
+OFFICIAL: Mapping[str, Member] = {
+    "data_batch_1": Member(31_035_704, "54636561a3ce25bd3e19253c6b0d8538147b0ae398331ac4a2d86c6d987368cd"),
+    "data_batch_2": Member(31_035_320, "766b2cef9fbc745cf056b3152224f7cf77163b330ea9a15f9392beb8b89bc5a8"),
+    "data_batch_3": Member(31_035_999, "0f00d98ebfb30b3ec0ad19f9756dc2630b89003e10525f5e148445e82aa6a1f9"),
+    "data_batch_4": Member(31_035_696, "3f7bb240661948b8f4d53e36ec720d8306f5668bd0071dcb4e6c947f78e9682b"),
+    "data_batch_5": Member(31_035_623, "d91802434d8376bbaeeadf58a737e3a1b12ac839077e931237e0dcd43adcb154"),
+    "test_batch": Member(31_035_526, "f53d8d457504f7cff4ea9e021afcf0e0ad8e24a91f3fc42091b8adef61157831"),
+    "batches.meta": Member(158, "f962466ef690d46b226450fb9aadc74ba4bc64a76aa526b5827fe4bc5c7125cb"),
+    "readme.html": Member(88, "4d1c3fb199d6a183ae03f5162b469d7bc04edf2fad9547bd5f224271d52f98e5"),
+}
+
+
+def check_official(folder: Path, members: Mapping[str, Member] = OFFICIAL) -> None:
+    """Raise BenchmarkError with the first file that is missing or is not, to the bit, the official one."""
+    for name, member in members.items():
+        path = folder / name
+        if not path.is_file():
+            raise BenchmarkError(f"{path}: missing")
+        with path.open("rb") as file:
+            if path.stat().st_size != member.size or hashlib.file_digest(file, "sha256").hexdigest() != member.sha256:
+                raise BenchmarkError(f"{path}: not the official file, whose SHA-256 is {member.sha256}")
+
+
+def read_split(folder: Path, split: Literal["train", "test"]) -> tuple[np.ndarray, np.ndarray]:
+    """Read a split's images (n, 32, 32, 3) and labels (n,), both uint8, in the order of the files.
+
+    In memory are one copy of the split and one file. Raises BenchmarkError where a file is missing or not in the format.
+    """
+    names = SPLITS[split]
+    for i, name in enumerate(names):
+        batch, batch_labels = _read_batch(folder / name)
+        count = len(batch)
+        if i == 0:
+            images = np.empty((len(names) * count, *SHAPE[1:], SHAPE[0]), np.uint8)
+            labels = np.empty(len(names) * count, np.uint8)
+        if (i + 1) * count > len(images) or count * len(names) != len(images):
+            raise BenchmarkError(f"{folder / name}: holds {count} images, the files before it {len(images) // len(names)} each")
+        images[i * count : (i + 1) * count] = batch.transpose(0, 2, 3, 1)
+        labels[i * count : (i + 1) * count] = batch_labels
+        del batch  # before the next is read
+    return images, labels
+
+
+def class_names(folder: Path) -> list[str]:
+    """Read the ten class names of batches.meta, in the order of the labels; raises BenchmarkError as `read_split` does."""
+    path = folder / "batches.meta"
+    names = _load(path).get(b"label_names")
+    if not isinstance(names, list) or len(names) != CLASSES or not all(isinstance(name, bytes) and name.isascii() for name in names):
+        raise BenchmarkError(f"{path}: label_names must be {CLASSES} ASCII names")
+    return [name.decode("ascii") for name in names]
+
+
+def write_batch(path: Path, title: str, images: np.ndarray, labels: np.ndarray, filenames: Sequence[str]) -> None:
+    """Write images (n, 32, 32, 3) uint8 and labels (n,) as a batch file that reads as CIFAR-10's own do."""
+    planes = np.ascontiguousarray(images.transpose(0, 3, 1, 2)).reshape(len(images), -1)
+    batch = {
+        b"batch_label": title.encode("ascii"),
+        b"labels": labels.tolist(),
+        b"data": planes,
+        b"filenames": [name.encode("ascii") for name in filenames],
+    }
+    _dump(path, batch)
+
+
+def write_meta(path: Path, names: Sequence[str], images_per_batch: int) -> None:
+    """Write batches.meta: the class names in the order of the labels, and the images a batch file holds."""
+    meta = {
+        b"num_cases_per_batch": images_per_batch,
+        b"label_names": [name.encode("ascii") for name in names],
+        b"num_vis": int(np.prod(SHAPE)),
+    }
+    _dump(path, meta)
+
+
+def _read_batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """A batch file's images (n, 3, 32, 32) and labels (n,), both uint8."""
+    batch = _load(path)
+    data, labels = batch.get(b"data"), batch.get(b"labels")
+    values = int(np.prod(SHAPE))
+    pixels = data.pixels if isinstance(data, _Array) else None
+    if pixels is None or pixels.ndim != 2 or pixels.shape[1] != values or not len(pixels):
+        raise BenchmarkError(f"{path}: data must be uint8 of shape (n, {values})")
+    if not isinstance(labels, list) or len(labels) != len(pixels):
+        raise BenchmarkError(f"{path}: labels must be a list of {len(pixels)}, one an image")
+    if not all(type(label) is int and 0 <= label < CLASSES for label in labels):
+        raise BenchmarkError(f"{path}: labels must be whole numbers from 0 to {CLASSES - 1}")
+    return pixels.reshape(-1, *SHAPE), np.array(labels, np.uint8)
+
+
+class _Dtype:
+    """Stands in for numpy.dtype."""
+
+    def __init__(self, code: Any, _align: Any, _copy: Any) -> None:
+        if code not in ("u1", b"u1"):
+            raise pickle.UnpicklingError(f"an array of {code!r}, not of uint8")
+
+    def __setstate__(self, _state: Any) -> None:
+        pass  # the byte order and the like; a uint8 has none
+
+
+class _Array:
+    """Stands in for numpy.ndarray and its reconstruction: NumPy's own would set shape, strides and type as the file says."""
+
+    pixels: np.ndarray | None = None
+
+    def __init__(self, *_empty: Any) -> None:
+        pass  # NumPy makes an empty array first, and then sets its state
+
+    def __setstate__(self, state: Any) -> None:
+        _version, shape, dtype, fortran_order, data = state
+        if not isinstance(dtype, _Dtype) or fortran_order:
+            raise pickle.UnpicklingError("an array that is not uint8, row by row")
+        self.pixels = np.frombuffer(data, np.uint8).reshape(shape)
+
+
+_ADMITTED = {
+    ("numpy.core.multiarray", "_reconstruct"): _Array,
+    ("numpy._core.multiarray", "_reconstruct"): _Array,  # since NumPy 2
+    ("numpy", "ndarray"): _Array,
+    ("numpy", "dtype"): _Dtype,
+}
+
+
+class _Unpickler(pickle.Unpickler):
+    """Admits a NumPy array and nothing else: a pickle from elsewhere is code."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in _ADMITTED:
+            raise pickle.UnpicklingError(f"asks for {module}.{name}, which no file of CIFAR-10 does")
+        return _ADMITTED[module, name]
+
+
+def _load(path: Path) -> dict[Any, Any]:
+    try:
+        with path.open("rb") as file:
+            value = _Unpickler(file, encoding="bytes").load()
+    except FileNotFoundError as error:
+        raise BenchmarkError(f"{path}: no such file") from error
+    except OSError:
+        raise
+    except Exception as error:  # a pickle that is damaged or made to harm can raise anything
+        raise BenchmarkError(f"{path}: not a file in CIFAR-10's format: {' '.join(str(error).split()) or type(error).__name__}") from error
+    if not isinstance(value, dict):
+        raise BenchmarkError(f"{path}: must hold a dict, holds {type(value).__name__}")
+    return value
+
+
+def _dump(path: Path, value: dict[bytes, Any]) -> None:
+    with path.open("wb") as file:
+        pickle.dump(value, file, protocol=3)  # bytes stay bytes, so `pickle.load(file, encoding="bytes")` reads it as CIFAR-10's files
