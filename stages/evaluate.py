@@ -1,0 +1,90 @@
+"""evaluate: a variant's checkpoints, all seeds, on all test images. `python -m stages.evaluate VARIANT`
+
+Writes below metrics/, small enough for git: runs/<variant>.json, predictions/<variant>.txt (a line a seed, a digit an
+image, 1 where it is right), plots/history/<variant>/seed<seed>.csv and plots/confusion/<variant>.csv.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from resnet import arrays, backend, params, scores
+from resnet.arrays import Split
+from resnet.errors import BenchmarkError, run_stage
+from resnet.files import read_json, replaced, write_json, write_text
+
+ARRAYS = Path("data/arrays")
+MODELS = Path("models")
+METRICS = Path("metrics")
+BATCH = 500
+
+
+def evaluate(name: str, seeds: tuple[int, ...], models: Path, test: Split, metrics: Path) -> dict[str, Any]:
+    """Score a variant's chosen checkpoints and write its files; returns what runs/<variant>.json holds.
+
+    Raises BenchmarkError where the folder of a listed seed is missing or not whole; nothing is written then.
+    """
+    abouts = {seed: _about(models / name / f"seed{seed}") for seed in seeds}
+    histories = {seed: _history(models / name / f"seed{seed}" / "history.csv") for seed in seeds}
+    for seed, about in abouts.items():
+        if (about["data"], about["pixel_mean_sha256"]) != (test.source, test.pixel_mean_sha256):
+            raise BenchmarkError(f"{models / name}/seed{seed} was trained on other data than data/arrays/test holds; run `dvc repro`")
+    backend.start()
+    runs, results = [], []
+    for seed, about in abouts.items():
+        result, penalty = _score(models / name / f"seed{seed}" / f"{about['checkpoint']}.keras", test)
+        results.append(result)
+        measured = {"accuracy": result.accuracy, "errors": result.errors, "loss": result.cross_entropy + penalty}
+        runs.append({**about, **measured, "images": len(result.right)})
+        print(f"{name} seed {seed}: {result.errors:,} errors on {len(result.right):,} test images, accuracy {result.accuracy:.2f} %")
+    summary = scores.summarize(runs)
+
+    lines = ["".join("1" if right else "0" for right in result.right) for result in results]
+    write_text(metrics / "predictions" / f"{name}.txt", "\n".join(lines) + "\n")
+    confusion = np.sum([result.confusion for result in results], axis=0)
+    rows = [f"{actual},{predicted},{confusion[i, j]}" for i, actual in enumerate(test.classes) for j, predicted in enumerate(test.classes)]
+    write_text(metrics / "plots" / "confusion" / f"{name}.csv", "\n".join(["actual,predicted,images", *rows]) + "\n")
+    with replaced(metrics / "plots" / "history" / name) as folder:
+        folder.mkdir(parents=True)
+        for seed, history in histories.items():
+            (folder / f"seed{seed}.csv").write_text(history, encoding="utf-8")
+    write_json(metrics / "runs" / f"{name}.json", summary)
+    return summary
+
+
+def _about(folder: Path) -> dict[str, Any]:
+    if not (folder / "training.json").exists():
+        raise BenchmarkError(f"{folder}: no trained model for this seed; run `dvc repro train@{folder.parent.name}-{folder.name[4:]}`")
+    return read_json(folder / "training.json")
+
+
+def _history(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise BenchmarkError(f"{path}: no such file; train this seed anew with `dvc repro --force`") from error
+
+
+def _score(path: Path, test: Split) -> tuple[scores.Score, float]:
+    """The checkpoint's score and its l2 terms, whose sum with the cross-entropy is the loss that Keras' evaluate gives."""
+    import keras
+
+    try:
+        model = keras.models.load_model(path, compile=False)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise BenchmarkError(f"{path}: not a whole Keras checkpoint: {str(error).splitlines()[0]}") from error
+    probabilities = model.predict(test.images, batch_size=BATCH, verbose=0)
+    return scores.score(probabilities, test.labels), float(sum(model.losses))
+
+
+def main(argv: list[str]) -> None:
+    if len(argv) != 1:
+        raise SystemExit("usage: python -m stages.evaluate VARIANT")
+    settings = params.load()
+    settings.variant(argv[0])
+    evaluate(argv[0], settings.seeds, MODELS, arrays.open_split(ARRAYS / "test"), METRICS)
+
+
+if __name__ == "__main__":
+    run_stage("evaluate", main)
