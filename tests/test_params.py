@@ -1,0 +1,139 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from demo import set_params
+from resnet import params
+from resnet.errors import BenchmarkError
+from tests.conftest import ROOT
+
+LISTED = ["model", "ResNet32v1", "ResNet44v1", "ResNet56v1", "ResNet110v1", "ResNet56v2", "ResNet110v2"]
+
+
+def test_defaults_are_the_originals() -> None:
+    settings = params.load(ROOT / "params.yaml")
+    assert list(settings.variants) == LISTED
+    assert settings.seeds == (0,)
+    recipe = settings.variant("model").recipe
+    assert (recipe.optimizer, recipe.learning_rate, recipe.batch_size, recipe.epochs, recipe.l2) == ("adam", 1e-3, 32, 200, 1e-4)
+    assert [(drop.epoch, drop.factor) for drop in recipe.drops] == [(81, 1e-1), (121, 1e-2), (161, 1e-3), (181, 0.5e-3)]
+    assert recipe.plateau_factor == 1
+    assert (settings.augment.shift, settings.augment.order, settings.augment.flip) == (0.1, 0, True)
+    assert settings.train.holdout.fraction == 0
+    assert settings.preprocess.subtract_pixel_mean
+
+
+def test_every_buildable_network_of_the_original_has_a_section(raw: dict[str, Any]) -> None:
+    raw["variants"] = [key for key in raw if key == "model" or key.startswith("ResNet")]
+    names = {variant.network.name for variant in params.parse(raw).variants.values()}
+    v1 = {f"ResNet{depth}v1" for depth in (20, 32, 44, 56, 110, 164)}
+    assert names == v1 | {f"ResNet{depth}v2" for depth in (20, 56, 110, 164, 1001)}
+
+
+def test_model_n_names_the_network(raw: dict[str, Any]) -> None:
+    raw["model"]["n"] = 9
+    assert params.parse(raw).variant("model").network.name == "ResNet56v1"
+
+
+def test_section_overrides_its_own_recipe_alone(raw: dict[str, Any]) -> None:
+    raw["model"].update(batch_size=64, epochs=3)
+    settings = params.parse(raw)
+    model, other = settings.variant("model"), settings.variant("ResNet32v1")
+    assert (model.recipe.batch_size, model.recipe.epochs, model.recipe_epochs) == (64, 3, 200)
+    assert (other.recipe.batch_size, other.recipe.epochs) == (32, 200)
+
+
+def test_suffixed_section_trains_a_network_twice(raw: dict[str, Any]) -> None:
+    raw["ResNet20v1-wide"] = {"version": 1, "n": 3, "batch_size": 128}
+    raw["variants"].append("ResNet20v1-wide")
+    assert params.parse(raw).variant("ResNet20v1-wide").network.name == "ResNet20v1"
+
+
+WRONG: list[tuple[str, Any, str]] = [
+    ("model.nn", 3, "model.nn: unknown key; allowed: version, n, optimizer, "),
+    ("model.n", 0, "model.n is 0: must be greater than or equal to 1"),
+    ("model.n", 201, "model.n is 201: must be less than or equal to 200"),
+    ("model.n", "3", "model.n is '3': must be a valid integer"),
+    ("model.n", True, "model.n is True: must be a valid integer"),
+    ("model.n", 2.5, "model.n is 2.5: must be a valid integer"),
+    ("model.version", 3, "model.version is 3: must be 1 or 2"),
+    ("model", None, "model is None: must be a section with keys"),
+    ("model", {"version": 1}, "model.n: missing"),
+    ("ResNet20v1", {"version": 1, "n": 5}, "ResNet20v1: its version 1 and n 5 make ResNet32v1"),
+    ("ResNet32v1.version", 2, "ResNet32v1: its version 2 and n 5 make ResNet47v2"),
+    ("model.learning_rate", -0.1, "model.learning_rate is -0.1: must be greater than 0"),
+    ("model.learning_rate", float("nan"), "model.learning_rate is nan: must be a finite number"),
+    ("recipes.keras.learning_rate", 0, "recipes.keras.learning_rate is 0: must be greater than 0"),
+    ("recipes.keras.batch_size", 0, "recipes.keras.batch_size is 0: must be greater than or equal to 1"),
+    ("recipes.keras.epoch", 0, "recipes.keras.epoch: unknown key; allowed: optimizer, learning_rate"),
+    ("recipes.keras.optimizer", "lion", "recipes.keras.optimizer is 'lion': must be 'adam' or 'sgd'"),
+    ("recipes.keras.momentum", 0.9, "recipes.keras: momentum is 0.9 but adam has none"),
+    (
+        "recipes.keras.drops",
+        [{"epoch": 9, "factor": 1.0}] * 2,
+        "recipes.keras: drops must name each epoch once, in order; they name [9, 9]",
+    ),
+    ("recipes.keras.drops", [{"epoch": 9, "rate": 1.0}], "recipes.keras.drops.0."),
+    ("recipes", [], "recipes is []: must be a section with keys"),
+    ("variants", [], "variants is []: must be a list of names of sections, at least one"),
+    ("variants", ["model", "model"], "variants is ['model', 'model']: names 'model' twice"),
+    ("variants", ["ResNet26v1"], "variants names 'ResNet26v1': no such section; there are model, "),
+    ("variants", "model", "variants is 'model': must be a list"),
+    ("seeds", [0, 0], "seeds is [0, 0]: names 0 twice"),
+    ("seeds", [-1], "seeds is [-1]: must hold whole numbers from 0"),
+    ("seeds", [False], "seeds is [False]: must be a list of whole numbers"),
+    ("trian", {}, "trian: unknown section; allowed: variants, seeds, data, "),
+    ("data.source", "cifar", "data.source is 'cifar': must be 'cifar10' or 'synthetic'"),
+    ("data.urls", ["ftp://a/b"], "data.urls.0 is 'ftp://a/b': "),
+    ("data.synthetic.train_images", 12, "data.synthetic.train_images is 12: must be a multiple of 5"),
+    ("data.synthetic.label", 1, "data.synthetic.label: unknown key; allowed: train_images, test_images, seed"),
+    ("preprocess.subtract_pixel_mean", "yes", "preprocess.subtract_pixel_mean is 'yes': must be a valid boolean"),
+    ("augment.order", 2, "augment.order is 2: must be 0 or 1"),
+    ("augment.shift", 1.0, "augment.shift is 1.0: must be less than 1"),
+    ("train.precision", "float16", "train.precision is 'float16': must be 'float32' or 'bfloat16'"),
+    ("train.recipe", "paper2", "train.recipe is 'paper2': must be one of recipes: keras"),
+    ("train.holdout.split", "test", "train.holdout: fraction must be 1 with split test"),
+    ("train.holdout.fraction", 1, "train.holdout: fraction must be less than 1 with split train"),
+    ("recipes.keras.plateau_factor", 0.3, "model: plateau_factor is 0.3 but train.holdout holds out no image"),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "said"), WRONG, ids=[f"{key}={value}"[:60] for key, value, _ in WRONG])
+def test_wrong_value_is_one_line_with_key_value_and_what_is_allowed(tmp_path: Path, key: str, value: Any, said: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_bytes((ROOT / "params.yaml").read_bytes())
+    set_params(path, {key: value})
+    with pytest.raises(BenchmarkError) as caught:
+        params.load(path)
+    assert str(caught.value).startswith(f"{path}: {said}")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("key", params.FIXED)
+def test_missing_section(raw: dict[str, Any], key: str) -> None:
+    del raw[key]
+    with pytest.raises(BenchmarkError, match=f"^{key}: missing$"):
+        params.parse(raw)
+
+
+@pytest.mark.parametrize("text", ["", "- a\n", "a: [\n", "seeds: 1\nseeds: 2\n", "\x00", "? [a]\n: b\n"])
+def test_what_is_not_a_params_file(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    with pytest.raises(BenchmarkError) as caught:
+        params.load(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_no_file(tmp_path: Path) -> None:
+    with pytest.raises(BenchmarkError, match=r"no such file; run the stages from the root"):
+        params.load(tmp_path / "params.yaml")
+
+
+def test_numbers_are_read_as_dvc_reads_them(tmp_path: Path) -> None:
+    text = (ROOT / "params.yaml").read_text(encoding="utf-8").replace("learning_rate: 0.001", "learning_rate: 1e-3")
+    path = tmp_path / "params.yaml"
+    path.write_text(text, encoding="utf-8")
+    assert params.load(path).variant("model").recipe.learning_rate == 1e-3

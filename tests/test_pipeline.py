@@ -1,0 +1,220 @@
+"""The pipeline under a real dvc, on small synthetic data: what runs, and what does not."""
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from demo import copy_checkout, environment
+from resnet.files import read_json
+from tests.conftest import ROOT
+
+SMALL = {
+    "data.source": "synthetic",
+    "data.synthetic": {"train_images": 200, "test_images": 50, "seed": 0},
+    "variants": ["model", "ResNet11v2"],
+    "model.n": 1,
+    "ResNet11v2": {"version": 2, "n": 1},
+    "ResNet8v1": {"version": 1, "n": 1},
+    "recipes.keras.epochs": 1,
+}
+AUTHOR = {f"GIT_{who}_{what}": "tests@localhost" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+
+
+def run(checkout: Path, *command: str, ok: bool = True) -> str:
+    """What the command prints, both streams; it must end as `ok` says."""
+    env = {**environment(checkout), **AUTHOR}
+    done = subprocess.run(command, cwd=checkout, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    assert (done.returncode == 0) == ok, done.stdout
+    return done.stdout
+
+
+def stages(printed: str) -> list[str]:
+    return re.findall(r"^Running stage '(.*)':", printed, re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A checkout after its first `dvc repro`, committed, and what that printed; never changed by a test."""
+    checkout = tmp_path_factory.mktemp("first") / "a checkout"  # with a space
+    copy_checkout(checkout, SMALL)
+    printed = run(checkout, "dvc", "repro")
+    run(checkout, "git", "add", ".")
+    run(checkout, "git", "commit", "--quiet", "-m", "first")
+    return checkout, printed
+
+
+@pytest.fixture
+def warm(first: tuple[Path, str], tmp_path: Path) -> Path:
+    """A copy of that checkout with its cache and models."""
+    return Path(shutil.copytree(first[0], tmp_path / "warm", symlinks=True))
+
+
+def test_repro_runs_every_stage_and_writes_every_result(first: tuple[Path, str]) -> None:
+    checkout, printed = first
+    trained = ["train@model-0", "train@ResNet11v2-0"]
+    assert stages(printed) == ["fetch", "preprocess", *trained, "evaluate@model", "evaluate@ResNet11v2", "report"]
+    for name, network in (("model", "ResNet8v1"), ("ResNet11v2", "ResNet11v2")):
+        metrics = read_json(checkout / "metrics" / "runs" / f"{name}.json")
+        assert (metrics["network"], metrics["data"], metrics["n"], metrics["images"]) == (network, "synthetic", 1, 50)
+        digits = (checkout / "metrics" / "predictions" / f"{name}.txt").read_text()
+        assert re.fullmatch(r"[01]{50}\n", digits)
+        assert digits.count("0") == metrics["errors"]
+        assert metrics["accuracy"] == pytest.approx(2 * digits.count("1"))
+        confusion = (checkout / "metrics" / "plots" / "confusion" / f"{name}.csv").read_text().splitlines()
+        assert sum(int(row.split(",")[2]) for row in confusion[1:]) == 50
+        history = (checkout / "metrics" / "plots" / "history" / name / "seed0.csv").read_text().splitlines()
+        assert history[0] == "epoch,learning_rate,loss,accuracy,seconds"
+        assert len(history) == 2
+    page = (checkout / "metrics" / "README.md").read_text(encoding="utf-8")
+    assert page.index("Synthetic data") < page.index("| model")
+    assert not run(checkout, "git", "status", "--porcelain")
+
+
+def test_nothing_to_do(warm: Path) -> None:
+    printed = run(warm, "dvc", "repro")
+    assert stages(printed) == []
+    assert "up to date" in printed
+
+
+def test_exp_run_trains_the_model_under_study_alone(warm: Path) -> None:
+    printed = run(warm, "dvc", "exp", "run", "-S", "model.n=2")
+    assert stages(printed) == ["train@model-0", "evaluate@model", "report"]
+    assert "ResNet14v1, 176,554 parameters" in printed
+    assert read_json(warm / "metrics" / "runs" / "model.json")["network"] == "ResNet14v1"
+    assert run(warm, "dvc", "params", "diff", "--md").splitlines()[2].replace("|", " ").split() == ["params.yaml", "model.n", "1", "2"]
+    rows = run(warm, "dvc", "metrics", "diff", "--md").splitlines()[2:]
+    assert {row.split("|")[1].strip() for row in rows if row} == {"metrics/runs/model.json"}
+
+
+def test_another_variant_trains_alone(warm: Path) -> None:
+    printed = run(warm, "dvc", "exp", "run", "-S", "variants=[model,ResNet11v2,ResNet8v1]")
+    assert stages(printed) == ["train@ResNet8v1-0", "evaluate@ResNet8v1", "report"]
+    same = [read_json(warm / "metrics" / "runs" / f"{name}.json")["accuracy"] for name in ("model", "ResNet8v1")]
+    assert same[0] == same[1]  # the same network, seed and recipe
+
+
+def test_another_seed_trains_alone(warm: Path) -> None:
+    printed = run(warm, "dvc", "exp", "run", "-S", "variants=[model]", "-S", "seeds=[0,1]")
+    assert stages(printed) == ["train@model-1", "evaluate@model", "report"]
+    metrics = read_json(warm / "metrics" / "runs" / "model.json")
+    assert metrics["n"] == 2
+    assert [one["seed"] for one in metrics["runs"]] == [0, 1]
+    assert "metrics/runs/ResNet11v2.json (not among variants)" in printed
+
+
+def test_fresh_clone_trains_the_one_model_that_is_asked_for(first: tuple[Path, str], tmp_path: Path) -> None:
+    """It has the figures but neither models nor cache; this is what README.md tells its reader to type."""
+    clone = tmp_path / "clone"
+    run(tmp_path, "git", "clone", "--quiet", str(first[0]), str(clone))
+    printed = run(clone, "dvc", "exp", "run", "-S", "model.n=2", "evaluate@model")
+    assert stages(printed) == ["fetch", "preprocess", "train@model-0", "evaluate@model"]
+    assert stages(run(clone, "dvc", "repro", "-s", "report")) == ["report"]
+    page = (clone / "metrics" / "README.md").read_text(encoding="utf-8")
+    assert "ResNet14v1" in page
+    assert re.search(r"\| ResNet11v2 +\| ResNet11v2", page)  # the committed figures of the other stay
+
+
+def test_wrong_parameter_stops_before_any_work_and_loses_nothing(warm: Path) -> None:
+    before = {path: path.read_bytes() for path in (warm / "metrics").rglob("*.*")}
+    set_by = yaml.safe_load((warm / "params.yaml").read_text())
+    set_by["model"]["n"] = -1
+    (warm / "params.yaml").write_text(yaml.safe_dump(set_by))
+    printed = run(warm, "dvc", "repro", ok=False)
+    assert "train: params.yaml: model.n is -1: must be greater than or equal to 1" in printed
+    assert "Traceback" not in printed
+    assert {path: path.read_bytes() for path in (warm / "metrics").rglob("*.*")} == before
+
+
+# --- dvc.yaml and the imports
+
+
+def modules(path: Path) -> set[str]:
+    """The project's modules that a file imports, anywhere in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    files = {name.replace(".", "/") + ".py" for name in found}
+    return {name for name in files if (ROOT / name).is_file()}
+
+
+def closure(path: str) -> set[str]:
+    seen, todo = set(), {path}
+    while todo:
+        name = todo.pop()
+        seen.add(name)
+        todo |= modules(ROOT / name) - seen
+    return seen
+
+
+@pytest.mark.parametrize("stage", ["fetch", "preprocess", "train", "evaluate", "report"])
+def test_deps_are_the_modules_a_stage_imports(stage: str) -> None:
+    declared = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"][stage]["deps"]
+    code = [dep for dep in declared if dep.endswith(".py")]
+    assert sorted(code) == sorted(closure(f"stages/{stage}.py"))
+    assert not (ROOT / "resnet" / "__init__.py").read_bytes()  # imported by all of them, and so must do nothing
+    assert not (ROOT / "stages" / "__init__.py").read_bytes()
+
+
+def test_every_stage_is_in_the_pipeline() -> None:
+    declared = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    assert {path.stem for path in (ROOT / "stages").glob("[!_]*.py")} == set(declared)
+
+
+# --- what a stage says when it cannot work
+
+
+@pytest.fixture
+def loose(warm: Path) -> Callable[..., str]:
+    """Run a stage in the warm checkout by hand; it must fail with one line."""
+
+    def stage(*command: str, **env: str) -> str:
+        done = subprocess.run(
+            ["python", "-m", *command], cwd=warm, env={**environment(warm), **env}, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 1
+        assert len(done.stderr.splitlines()) == 1, done.stderr
+        return done.stderr
+
+    return stage
+
+
+def test_train_refuses(loose: Any, warm: Path) -> None:
+    assert "usage: python -m stages.train VARIANT SEED" in loose("stages.train", "model")
+    assert "'ResNet20v1' is not among variants of params.yaml: model, ResNet11v2" in loose("stages.train", "ResNet20v1", "0")
+    assert "7 is not among seeds of params.yaml: 0" in loose("stages.train", "model", "7")
+    assert "KERAS_BACKEND is 'torch': must be tensorflow or jax" in loose("stages.train", "model", "0", KERAS_BACKEND="torch")
+    if not os.environ.get("CUDA_VISIBLE_DEVICES"):
+        assert "REQUIRE_GPU is 1, but no GPU was found" in loose("stages.train", "model", "0", REQUIRE_GPU="1", CUDA_VISIBLE_DEVICES="-1")
+    shutil.rmtree(warm / "data" / "arrays" / "train")
+    assert "images.npy: no such file; run `dvc repro preprocess`" in loose("stages.train", "model", "0")
+    assert (warm / "models" / "model" / "seed0" / "last.keras").exists()
+
+
+def test_evaluate_refuses(loose: Any, warm: Path) -> None:
+    before = (warm / "metrics" / "runs" / "model.json").read_bytes()
+    folder = warm / "models" / "model" / "seed0"
+    checkpoint = folder / "last.keras"
+    checkpoint.unlink()  # a link into DVC's cache, perhaps: write anew, never through it
+    checkpoint.write_bytes(b"PK not a zip")
+    assert "last.keras: not a whole Keras checkpoint" in loose("stages.evaluate", "model")
+    shutil.rmtree(folder)
+    assert "models/model/seed0: no trained model for this seed; run `dvc repro train@model-0`" in loose("stages.evaluate", "model")
+    assert (warm / "metrics" / "runs" / "model.json").read_bytes() == before
+
+
+def test_a_users_keras_json_is_not_obeyed(warm: Path) -> None:
+    (warm / "keras.json").write_text('{"floatx": "float64", "backend": "torch", "image_data_format": "channels_first", "epsilon": 0.1}')
+    printed = run(warm, "env", f"KERAS_HOME={warm}", "python", "-m", "stages.evaluate", "model")
+    assert "errors on 50 test images" in printed
+    assert not run(warm, "git", "diff", "--stat", "metrics/predictions")
