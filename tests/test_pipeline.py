@@ -76,6 +76,7 @@ def test_repro_runs_every_stage_and_writes_every_result(first: tuple[Path, str])
     page = (checkout / "metrics" / "README.md").read_text(encoding="utf-8")
     assert page.index("Synthetic data") < page.index("| model")
     assert not run(checkout, "git", "status", "--porcelain")
+    assert (checkout / "data" / "arrays" / "train" / "images.npy").stat().st_nlink == 2  # in DVC's cache by a link, not a copy
 
 
 def test_nothing_to_do(warm: Path) -> None:
