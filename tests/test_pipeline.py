@@ -111,6 +111,26 @@ def test_another_seed_trains_alone(warm: Path) -> None:
     assert "metrics/runs/ResNet11v2.json (not among variants)" in printed
 
 
+def test_the_originals_hold_out_depends_on_the_test_images_and_is_marked(warm: Path) -> None:
+    def deps() -> set[str]:
+        lock = yaml.safe_load((warm / "dvc.lock").read_text(encoding="utf-8"))
+        return {dep["path"] for dep in lock["stages"]["train@model-0"]["deps"]}
+
+    assert "data/arrays/test" not in deps()
+    changes = ("variants=[model]", "train.holdout.split=test", "train.holdout.fraction=1")
+    printed = run(warm, "dvc", "exp", "run", *(part for change in changes for part in ("-S", change)))
+    assert stages(printed) == ["train@model-0", "evaluate@model", "report"]
+    assert "data/arrays/test" in deps()
+    assert {path.name for path in (warm / "models" / "model" / "seed0").iterdir()} == {
+        "best.keras",
+        "last.keras",
+        "history.csv",
+        "training.json",
+    }
+    assert read_json(warm / "metrics" / "runs" / "model.json")["holdout"] == "test"
+    assert "(n=1) †" in (warm / "metrics" / "README.md").read_text(encoding="utf-8")
+
+
 def test_fresh_clone_trains_the_one_model_that_is_asked_for(first: tuple[Path, str], tmp_path: Path) -> None:
     """It has the figures but neither models nor cache; this is what README.md tells its reader to type."""
     clone = tmp_path / "clone"
