@@ -6,7 +6,7 @@ import resource
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -135,6 +135,8 @@ def _gpu_tensorflow() -> str | None:
 def _gpu_jax() -> str | None:
     import jax
 
+    with suppress(ModuleNotFoundError):
+        import tensorflow  # noqa: F401  # Keras does so anyway to save a model, where it can; now its messages are held
     device = jax.devices()[0]
     return None if device.platform == "cpu" else str(device.device_kind)
 

@@ -28,7 +28,7 @@ class Score:
     @property
     def accuracy(self) -> float:
         """In percent."""
-        return 100 * (1 - self.errors / len(self.right))
+        return 100 * (len(self.right) - self.errors) / len(self.right)
 
 
 def score(probabilities: NDArray[np.float32], labels: NDArray[np.int32]) -> Score:

@@ -169,7 +169,7 @@ def _setup(run: Metrics) -> tuple[str, ...]:
     """How a figure was made, a word or two each: what a reader must know before comparing it with another."""
     return (
         f"recipe {run.recipe}",
-        f"{run.epochs} epochs",
+        f"{run.epochs} epoch{'s' * (run.epochs > 1)}",
         HOLDOUTS.get(run.holdout, f"best epoch on a held-out {run.holdout.removeprefix('train ')} of the training set"),
         f"{run.backend} {run.versions[run.backend]}, Keras {run.versions['keras']}",
         run.precision,

@@ -29,7 +29,7 @@ def train(settings: Params, name: str, seed: int, arrays_folder: Path, folder: P
 
     network, recipe = variant.network, variant.recipe
     model = networks.build(network.version, network.depth, classes=len(train_split.classes), l2=recipe.l2)
-    print(f"{network.name}, {model.count_params():,} parameters, seed {seed}: {recipe.epochs} epochs of recipe {settings.train.recipe}")
+    print(f"{network.name}, {model.count_params():,} parameters, seed {seed}: recipe {settings.train.recipe}, epochs: {recipe.epochs}")
     print(f"on {device.name}, Keras on {device.backend}, {settings.train.precision}, {train_split.source} data")
     if not device.gpu:
         print("warning: no GPU found; on a CPU, 200 epochs of CIFAR-10 take many hours (REQUIRE_GPU=1 makes this an error)")
