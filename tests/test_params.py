@@ -137,3 +137,19 @@ def test_numbers_are_read_as_dvc_reads_them(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     path.write_text(text, encoding="utf-8")
     assert params.load(path).variant("model").recipe.learning_rate == 1e-3
+
+
+def test_dvc_changes_the_one_line_that_is_asked_for(tmp_path: Path) -> None:
+    """`dvc exp run -S` rewrites the file; what a review sees of it must be the change, and no comment may be lost."""
+    from dvc.utils.hydra import apply_overrides
+
+    path = tmp_path / "params.yaml"
+    path.write_bytes((ROOT / "params.yaml").read_bytes())
+    before = path.read_text(encoding="utf-8").splitlines()
+    apply_overrides(path, ["model.n=9", "recipes.keras.epochs=3"])
+    changed = [
+        (old.split("#")[0].strip(), new)
+        for old, new in zip(before, path.read_text(encoding="utf-8").splitlines(), strict=True)
+        if old != new
+    ]
+    assert changed == [("n: 3", "  n: 9"), ("epochs: 200", "    epochs: 3    # the original's")]
