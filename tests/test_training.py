@@ -1,6 +1,7 @@
 """The training loop against Keras' own, on the backend that KERAS_BACKEND names; test_jax.py runs this file on JAX."""
 
 import math
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -86,11 +87,16 @@ def test_steps_are_keras_own(
         losses.append(reference.train_on_batch(split.images[batch], split.labels[batch]))
     assert len(losses) == 10
     assert epoch.loss == pytest.approx(float(np.mean(losses)), rel=1e-5)
-    for ours, theirs in zip(weights, reference.get_weights(), strict=True):
+    for variable, ours in zip(reference.weights, weights, strict=True):
+        theirs = variable.numpy()
         if device.backend == "tensorflow" and not device.gpu:
             np.testing.assert_array_equal(ours, theirs)
-        else:  # XLA regroups what it fuses
+        elif optimizer == "sgd":  # XLA regroups what it fuses
             np.testing.assert_allclose(ours, theirs, atol=1e-4 if device.gpu else 1e-6)
+        elif not re.search(r"conv2d\w*/bias", variable.path):
+            # Ahead of a batch normalization the gradient of a bias is exactly zero: what is left of it is rounding, which Adam scales
+            # up to whole steps. The moving means follow those biases, at a hundredth.
+            np.testing.assert_allclose(ours, theirs, atol=1e-3 if device.gpu else 1e-5)
 
 
 def test_the_same_seed_gives_the_same_bits(settings: Settings, split: arrays.Split, device: backend.Device) -> None:
