@@ -37,8 +37,8 @@ lock: $(VENV)/.installed-requirements-dev.lock  ## pin anew what pyproject.toml 
 	@uv pip compile pyproject.toml $(UV) -c requirements.lock --extra dev -o requirements-dev.lock
 UV := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command 'make lock'
 
-clean:  ## remove .venv and the caches of the tools; models, data and results stay
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache
+clean:  ## remove .venv, the states of unfinished trainings and the caches of the tools; models, data and results stay
+	rm -rf $(VENV) .resume .mypy_cache .ruff_cache .pytest_cache
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'

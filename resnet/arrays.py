@@ -70,6 +70,15 @@ def open_split(folder: Path) -> Split:
         raise BenchmarkError(f"{folder}/about.json: no {error}; run `dvc repro preprocess`") from error
 
 
+def digest(split: Split) -> str:
+    """The SHA-256 of all that a split holds."""
+    about = repr((split.source, split.classes, split.pixel_mean_sha256, split.images.shape))
+    found = hashlib.sha256(about.encode())
+    found.update(split.images.reshape(-1).view(np.uint8).data)
+    found.update(split.labels.view(np.uint8).data)
+    return found.hexdigest()
+
+
 def _open(path: Path) -> NDArray[Any]:
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)

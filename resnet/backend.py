@@ -16,6 +16,7 @@ from resnet.errors import BenchmarkError
 
 Tensor = Any  # a tensor of the backend
 BACKENDS = ("tensorflow", "jax")
+XLA_DETERMINISTIC = "--xla_gpu_deterministic_ops=true"  # read by XLA as it starts, whichever backend it serves
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Device:
     name: str
     gpu: bool
     backend: str
+    deterministic: bool  # the same seed gives the same bits: a CPU's always, a GPU's where DETERMINISTIC=1 asks for it
 
     def peak_memory_mb(self) -> int:
         """The most memory that was in use at once so far, in MB (10^6 bytes): the GPU's, or this process' on a CPU."""
@@ -49,6 +51,11 @@ def start(precision: str = "float32") -> Device:
     backend = os.environ.setdefault("KERAS_BACKEND", BACKENDS[0])
     if backend not in BACKENDS:
         raise BenchmarkError(f"KERAS_BACKEND is {backend!r}: must be tensorflow or jax")
+    deterministic = os.environ.get("DETERMINISTIC", "0")
+    if deterministic not in ("0", "1"):
+        raise BenchmarkError(f"DETERMINISTIC is {deterministic!r}: must be 1, or 0")
+    if deterministic == "1" and XLA_DETERMINISTIC not in os.environ.get("XLA_FLAGS", ""):
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {XLA_DETERMINISTIC}".strip()
     try:
         with _native_messages_held():
             import keras
@@ -60,9 +67,13 @@ def start(precision: str = "float32") -> Device:
     keras.config.set_epsilon(1e-7)
     keras.config.set_image_data_format("channels_last")
     keras.config.set_dtype_policy({"float32": "float32", "bfloat16": "mixed_bfloat16"}[precision])
+    if name and deterministic == "1" and backend == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()
     if name is None and os.environ.get("REQUIRE_GPU") == "1":
         raise BenchmarkError("REQUIRE_GPU is 1, but no GPU was found; TF_CPP_MIN_LOG_LEVEL=0 or JAX's own warning tells why")
-    return Device(name or _cpu(), name is not None, backend)
+    return Device(name or _cpu(), name is not None, backend, deterministic=name is None or deterministic == "1")
 
 
 @contextmanager

@@ -71,7 +71,7 @@ def summarize(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-RUN = ("seed", "accuracy", "errors", "loss", "checkpoint", "checkpoint_epoch", *MEDIANS, "device", "backend")
+RUN = ("seed", "accuracy", "errors", "loss", "checkpoint", "checkpoint_epoch", *MEDIANS, "device", "backend", "deterministic")
 
 
 def _joined(values: Any) -> str:

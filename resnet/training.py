@@ -1,12 +1,12 @@
 """The training of one network: a pure step, run over an epoch's draws, epoch after epoch."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import keras
 import numpy as np
-from keras import ops
+from keras import ops, tree
 from numpy.typing import NDArray
 from tqdm import tqdm
 
@@ -74,7 +74,9 @@ def _on_device(split: Split, indices: NDArray[np.int32]) -> Images:
 
 
 class Training:
-    """One run: the model, its recipe and seed. Iterate over `epochs()`; at each, the model holds the weights so far."""
+    """One run: the model, its recipe and seed. Iterate over `epochs()`; at each, the model holds the weights so far, and `state` all."""
+
+    state: State
 
     def __init__(self, model: keras.Model, recipe: Recipe, augmentation: Augment, seed: int, device: Device):
         initialize(model, weights_generator(seed))
@@ -83,24 +85,31 @@ class Training:
         self.score = compiled(make_score(model), device.gpu)
         self.compile_seconds = 0.0
 
-    def epochs(self, train: Images, held_out: Images | None) -> Iterator[Epoch]:
-        """Train, and yield each epoch as it ends; raises BenchmarkError as soon as a loss is seen that is not finite."""
+    def epochs(
+        self, train: Images, held_out: Images | None, *, first: int = 0, state: State | None = None, losses: Sequence[float] = ()
+    ) -> Iterator[Epoch]:
+        """Train, and yield each epoch as it ends; raises BenchmarkError as soon as a loss is seen that is not finite.
+
+        A run that was interrupted goes on with epoch `first`, from the state before it and the held-out losses until then.
+        """
         if len(train.indices) < self.recipe.batch_size:
             raise BenchmarkError(f"batch_size is {self.recipe.batch_size}, but there are only {len(train.indices)} images to train on")
-        state = first_state(self.model, self.recipe.optimizer)
+        self.state = first_state(self.model, self.recipe.optimizer) if state is None else tree.map_structure(ops.convert_to_tensor, state)
+        assign(self.model, self.state)
         drops = [(drop.epoch, drop.factor) for drop in self.recipe.drops]
-        held_out_losses: list[float] = []
-        self.compile_seconds = self._compile(state, train)
-        for epoch in range(self.recipe.epochs):
+        held_out_losses = list(losses)
+        if first < self.recipe.epochs:
+            self.compile_seconds = self._compile(self.state, train)
+        for epoch in range(first, self.recipe.epochs):
             rate = learning_rate(epoch, self.recipe.learning_rate, drops)
             if held_out:
                 scale = plateau_scale(held_out_losses, self.recipe.plateau_factor, self.recipe.plateau_patience)
                 rate = plateaued(rate, scale, self.recipe.plateau_min_rate)
             start = time.perf_counter()
-            state, loss, accuracy = self._run_epoch(state, train, epoch, rate)
+            self.state, loss, accuracy = self._run_epoch(self.state, train, epoch, rate)
             seconds = time.perf_counter() - start
-            assign(self.model, state)
-            val_loss, val_accuracy = self.evaluate(state, held_out) if held_out else (None, None)
+            assign(self.model, self.state)
+            val_loss, val_accuracy = self.evaluate(self.state, held_out) if held_out else (None, None)
             if val_loss is not None:
                 held_out_losses.append(val_loss)
             yield Epoch(epoch, rate, loss, accuracy, val_loss, val_accuracy, round(seconds, 3))
@@ -201,6 +210,11 @@ def first_state(model: keras.Model, kind: str) -> State:
     weights = pack([variable.value for variable in model.trainable_variables])
     stats = pack([variable.value for variable in model.non_trainable_variables])
     return State(weights, stats, optimizer.slots(kind, weights), ops.convert_to_tensor(0.0, "float32"))
+
+
+def on_host(state: State) -> State:
+    """A copy of a state as NumPy arrays."""
+    return tree.map_structure(lambda tensor: np.array(ops.convert_to_numpy(tensor)), state)  # type: ignore[no-any-return]
 
 
 def assign(model: keras.Model, state: State) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from resnet import arrays, backend, params, scores
+from resnet import arrays, backend, history, params, scores
 from resnet.arrays import Split
 from resnet.errors import BenchmarkError, run_stage
 from resnet.files import read_json, replaced, write_json, write_text
@@ -26,8 +26,11 @@ def evaluate(name: str, seeds: tuple[int, ...], models: Path, test: Split, metri
     Raises BenchmarkError where the folder of a listed seed is missing or not whole; nothing is written then.
     """
     abouts = {seed: _about(models / name / f"seed{seed}") for seed in seeds}
-    histories = {seed: _history(models / name / f"seed{seed}" / "history.csv") for seed in seeds}
+    histories = {seed: history.read(models / name / f"seed{seed}" / "history.csv", about["epochs"]) for seed, about in abouts.items()}
     for seed, about in abouts.items():
+        if (about["variant"], about["seed"]) != (name, seed):
+            held = f"{about['variant']} with seed {about['seed']}"
+            raise BenchmarkError(f"{models / name}/seed{seed} holds {held}; run `dvc repro evaluate@{name}`")
         if (about["data"], about["pixel_mean_sha256"]) != (test.source, test.pixel_mean_sha256):
             raise BenchmarkError(f"{models / name}/seed{seed} was trained on other data than data/arrays/test holds; run `dvc repro`")
     backend.start()
@@ -47,8 +50,8 @@ def evaluate(name: str, seeds: tuple[int, ...], models: Path, test: Split, metri
     write_text(metrics / "plots" / "confusion" / f"{name}.csv", "\n".join(["actual,predicted,images", *rows]) + "\n")
     with replaced(metrics / "plots" / "history" / name) as folder:
         folder.mkdir(parents=True)
-        for seed, history in histories.items():
-            (folder / f"seed{seed}.csv").write_text(history, encoding="utf-8")
+        for seed, text in histories.items():
+            (folder / f"seed{seed}.csv").write_text(text, encoding="utf-8")
     write_json(metrics / "runs" / f"{name}.json", summary)
     return summary
 
@@ -56,14 +59,11 @@ def evaluate(name: str, seeds: tuple[int, ...], models: Path, test: Split, metri
 def _about(folder: Path) -> dict[str, Any]:
     if not (folder / "training.json").exists():
         raise BenchmarkError(f"{folder}: no trained model for this seed; run `dvc repro train@{folder.parent.name}-{folder.name[4:]}`")
-    return read_json(folder / "training.json")
-
-
-def _history(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise BenchmarkError(f"{path}: no such file; train this seed anew with `dvc repro --force`") from error
+    about = read_json(folder / "training.json")
+    for key in ("variant", "seed", "network", "epochs", "checkpoint", "data", "pixel_mean_sha256"):
+        if key not in about:
+            raise BenchmarkError(f"{folder}/training.json: {key}: missing; train this seed anew with `dvc repro --force`")
+    return about
 
 
 def _score(path: Path, test: Split) -> tuple[scores.Score, float]:
@@ -71,7 +71,7 @@ def _score(path: Path, test: Split) -> tuple[scores.Score, float]:
     import keras
 
     try:
-        model = keras.models.load_model(path, compile=False)
+        model = keras.models.load_model(path, compile=False, safe_mode=True)  # a Lambda layer is code
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise BenchmarkError(f"{path}: not a whole Keras checkpoint: {str(error).splitlines()[0]}") from error
     probabilities = model.predict(test.images, batch_size=BATCH, verbose=0)

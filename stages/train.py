@@ -3,87 +3,177 @@
 The folder gets last.keras; best.keras where images are held out; history.csv, a row an epoch; training.json.
 """
 
-import csv
-import statistics
+import math
+import os
 import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from resnet import arrays, backend, params
+from resnet import arrays, backend, history, interrupt, params, resume
 from resnet.arrays import Split
-from resnet.errors import BenchmarkError, run_stage
+from resnet.backend import Device
+from resnet.errors import BenchmarkError, Interrupted, run_stage
 from resnet.files import replaced, write_json
-from resnet.params import Params
+from resnet.params import Params, Variant
 
 ARRAYS = Path("data/arrays")
 MODELS = Path("models")
+SAVE_SECONDS = 30.0  # of training between two states on disk, unless the environment says otherwise
+SETTINGS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "TF_ENABLE_ONEDNN_OPTS", "XLA_FLAGS")  # may change bits
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is trained, on what and where: all that determines a result but the code."""
+
+    settings: Params
+    name: str
+    variant: Variant
+    seed: int
+    train_split: Split
+    test_split: Split | None  # where it is what the best epoch is chosen on
+    device: Device
+
+    def identity(self) -> dict[str, Any]:
+        settings, variant = self.settings, self.variant
+        return {
+            "code": resume.code(Path("dvc.yaml"), "train"),
+            "variant": [self.name, variant.network.model_dump(), variant.recipe.model_dump(), variant.recipe_epochs],
+            "settings": [settings.train.model_dump(), settings.augment.model_dump(), settings.data.source],
+            "seed": self.seed,
+            "data": [arrays.digest(split) for split in (self.train_split, self.test_split) if split],
+            "device": asdict(self.device),
+            "versions": backend.versions(self.device.backend),
+            "environment": {name: os.environ.get(name) for name in SETTINGS},
+        }
 
 
 def train(settings: Params, name: str, seed: int, arrays_folder: Path, folder: Path) -> None:
-    """Train the variant of that name and write its folder, which is there whole or not at all."""
+    """Train the variant of that name and write its folder, which is there whole or not at all; goes on where a killed run was."""
     variant = settings.variant(name)
+    save_seconds = _save_seconds()
     train_split, test_split = _open(settings, arrays_folder)
-    device = backend.start(settings.train.precision)
+    runs = resume.root()
+    resume.forget_recorded(runs, Path("dvc.lock"))
+    with resume.alone(runs / "locks" / resume.fingerprint({"output": str(folder.resolve())}), str(folder)):
+        job = Job(settings, name, variant, seed, train_split, test_split, backend.start(settings.train.precision))
+        run = f"{name}-seed{seed}-{resume.fingerprint(job.identity())}"
+        with resume.alone(runs / "locks" / run, f"{name} with seed {seed}"):
+            store = resume.Store(runs / run)
+            if store.give_result(folder):
+                print(f"{folder}: trained already, by a run that DVC did not record; `rm -r {store.folder}` to train it anew")
+            else:
+                _train(job, store, save_seconds, folder)
+
+
+def _train(job: Job, store: resume.Store, save_seconds: float, folder: Path) -> None:
     from resnet import model as networks  # these import Keras: seconds, and only once all else is known to be well
     from resnet import training
+    from resnet.progress import Progress
 
-    network, recipe = variant.network, variant.recipe
-    model = networks.build(network.version, network.depth, classes=len(train_split.classes), l2=recipe.l2)
-    print(f"{network.name}, {model.count_params():,} parameters, seed {seed}: recipe {settings.train.recipe}, epochs: {recipe.epochs}")
-    print(f"on {device.name}, Keras on {device.backend}, {settings.train.precision}, {train_split.source} data")
+    start = time.perf_counter()
+    network, recipe, device = job.variant.network, job.variant.recipe, job.device
+    model = networks.build(network.version, network.depth, classes=len(job.train_split.classes), l2=recipe.l2)
+    recipe_name = job.settings.train.recipe
+    print(f"{network.name}, {model.count_params():,} parameters, seed {job.seed}: recipe {recipe_name}, epochs: {recipe.epochs}")
+    print(f"on {device.name}, Keras on {device.backend}, {job.settings.train.precision}, {job.train_split.source} data")
     if not device.gpu:
         print("warning: no GPU found; on a CPU, 200 epochs of CIFAR-10 take many hours (REQUIRE_GPU=1 makes this an error)")
 
+    saved = store.load()
+    done = Progress.read(saved) if saved else Progress()
+    if saved:
+        print(f"going on after epoch {saved.epochs} of {recipe.epochs}, where a run before this one was", flush=True)
+    before, compiled_before = done.seconds, done.compile_seconds
+    done = done._replace(starts=(*done.starts, len(done.history)))
+    on_disk, saved_at = len(done.history), time.monotonic()
+    images, held_out = training.select(job.train_split, job.test_split, job.settings.train.holdout.fraction)
+    run = training.Training(model, recipe, job.settings.augment, job.seed, device)
+    try:
+        with interrupt.raised():
+            for epoch in run.epochs(images, held_out, first=len(done.history), state=done.state, losses=done.held_out_losses):
+                seconds = before + time.perf_counter() - start
+                now = done.after(epoch, training.on_host(run.state), seconds, compiled_before + run.compile_seconds)
+                if not now.finite:
+                    raise BenchmarkError(
+                        f"weights that are not numbers after epoch {epoch.epoch + 1}, at a learning rate of {epoch.learning_rate:g}: "
+                        "lower learning_rate"
+                    )
+                done = now
+                print(_line(epoch, recipe.epochs), flush=True)
+                if len(done.history) == 1 and recipe.epochs > 1:
+                    print(f"the whole run takes about {_duration(epoch.seconds * recipe.epochs)}", flush=True)
+                if time.monotonic() - saved_at >= save_seconds:
+                    store.save(done.saved())
+                    on_disk, saved_at = len(done.history), time.monotonic()
+            _write(job, done, before + time.perf_counter() - start, model, store, folder)
+    except BaseException as error:  # whatever it was, the epochs until then are not lost
+        if len(done.history) > on_disk:
+            store.save(done.saved())
+        if isinstance(error, Interrupted):
+            kept = f"after epoch {len(done.history)} of {recipe.epochs}, from where the next `dvc repro` goes on"
+            raise Interrupted(f"{error} {kept if done.history else 'before an epoch was done'}", error.status) from error
+        raise
+
+
+def _write(job: Job, done: Any, seconds: float, model: Any, store: resume.Store, folder: Path) -> None:
+    """Write the finished run's folder, and keep it until DVC has recorded it."""
+    from resnet.training import assign
+
     start = time.perf_counter()
-    images, held_out = training.select(train_split, test_split, settings.train.holdout.fraction)
-    run = training.Training(model, recipe, settings.augment, seed, device)
-    history: list[training.Epoch] = []
-    best: training.Epoch | None = None
-    checkpoint_seconds = 0.0
     with replaced(folder) as partial:
-        partial.mkdir(parents=True)
-        for epoch in run.epochs(images, held_out):
-            history.append(epoch)
-            print(_line(epoch, recipe.epochs), flush=True)
-            if len(history) == 1 and recipe.epochs > 1:
-                print(f"the whole run takes about {_duration(epoch.seconds * recipe.epochs)}", flush=True)
-            saving = time.perf_counter()
-            if held_out and (best is None or _accuracy(epoch) > _accuracy(best)):
-                best = epoch
-                model.save(partial / "best.keras")
-            if len(history) == recipe.epochs:
-                model.save(partial / "last.keras")
-            checkpoint_seconds += time.perf_counter() - saving
-        _write_history(partial / "history.csv", history)
-        seconds = [epoch.seconds for epoch in history]
+        partial.mkdir()
+        assign(model, done.state)
+        model.save(partial / "last.keras")
+        if done.best is not None:
+            assign(model, done.best_state)
+            model.save(partial / "best.keras")
+        history.write(partial / "history.csv", done.history)
+        checkpoint_seconds = time.perf_counter() - start
         times = {
-            "seconds_per_epoch": statistics.median(seconds[1:] or seconds),  # the first warms caches
-            "total_seconds": time.perf_counter() - start,
-            "compile_seconds": run.compile_seconds,
+            "seconds_per_epoch": done.seconds_per_epoch,
+            "total_seconds": seconds + checkpoint_seconds,
+            "compile_seconds": done.compile_seconds,
             "checkpoint_seconds": checkpoint_seconds,
         }
+        settings, network, device = job.settings, job.variant.network, job.device
         about = {
-            "variant": name,
+            "variant": job.name,
             "network": network.name,
-            "seed": seed,
+            "seed": job.seed,
             "recipe": settings.train.recipe,
             "holdout": _holdout(settings.train.holdout),
-            "checkpoint": "best" if best else "last",
-            "checkpoint_epoch": (best or history[-1]).epoch,
+            "checkpoint": "last" if done.best is None else "best",
+            "checkpoint_epoch": len(done.history) - 1 if done.best is None else done.best,
             "parameters": model.count_params(),
-            "epochs": recipe.epochs,
-            "recipe_epochs": variant.recipe_epochs,
+            "epochs": len(done.history),
+            "recipe_epochs": job.variant.recipe_epochs,
             **{key: round(value, 3) for key, value in times.items()},
+            "starts": done.starts,
             "peak_memory_mb": device.peak_memory_mb(),
             "device": device.name,
             "backend": device.backend,
+            "deterministic": device.deterministic,
             "precision": settings.train.precision,
             "versions": backend.versions(device.backend),
-            "data": train_split.source,
-            "pixel_mean_sha256": train_split.pixel_mean_sha256,
+            "data": job.train_split.source,
+            "pixel_mean_sha256": job.train_split.pixel_mean_sha256,
         }
         write_json(partial / "training.json", about)
+        store.keep_result(partial)
     print(f"{folder}: trained in {_duration(times['total_seconds'])}")
+
+
+def _save_seconds() -> float:
+    text = os.environ.get("SAVE_SECONDS", str(SAVE_SECONDS))
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not seconds >= 0:
+        raise BenchmarkError(f"SAVE_SECONDS is {text!r}: must be seconds, {SAVE_SECONDS:g} say, or 0 to save each epoch")
+    return seconds
 
 
 def _open(settings: Params, folder: Path) -> tuple[Split, Split | None]:
@@ -92,11 +182,6 @@ def _open(settings: Params, folder: Path) -> tuple[Split, Split | None]:
     if train_split.source != settings.data.source:
         raise BenchmarkError(f"{folder}/train holds {train_split.source} data, not {settings.data.source}; run `dvc repro preprocess`")
     return train_split, arrays.open_split(folder / "test") if settings.train.holdout.split == "test" else None
-
-
-def _accuracy(epoch: Any) -> float:
-    assert epoch.val_accuracy is not None
-    return float(epoch.val_accuracy)
 
 
 def _line(epoch: Any, epochs: int) -> str:
@@ -119,15 +204,6 @@ def _holdout(holdout: params.Holdout) -> str:
     if holdout.split == "test":
         return "test"
     return f"train {holdout.fraction:g}" if holdout.fraction else "none"
-
-
-def _write_history(path: Path, history: list[Any]) -> None:
-    """A row an epoch, with the names that keras.callbacks.CSVLogger gives; held-out columns only where there are some."""
-    columns = [name for name in history[0]._fields if getattr(history[0], name) is not None]
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows([getattr(epoch, name) for name in columns] for epoch in history)
 
 
 def main(argv: list[str]) -> None:
