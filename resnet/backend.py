@@ -25,6 +25,7 @@ class Device:
     name: str
     gpu: bool
     backend: str
+    float32_products: str  # tf32, or float32: how products of float32 numbers are rounded before they are summed
 
     def peak_memory_mb(self) -> int:
         """The most memory that was in use at once so far, in MB (10^6 bytes): the GPU's, or this process' on a CPU."""
@@ -45,6 +46,7 @@ def start(precision: str = "float32") -> Device:
 
     ~/.keras/keras.json is not obeyed: precision ("float32" or "bfloat16", which is mixed) and channels last come from
     here. Raises BenchmarkError for another or a missing backend, and where REQUIRE_GPU=1 finds no GPU.
+    On a GPU, float32 products are TF32's unless TF32=0.
     """
     backend = os.environ.setdefault("KERAS_BACKEND", BACKENDS[0])
     if backend not in BACKENDS:
@@ -56,13 +58,38 @@ def start(precision: str = "float32") -> Device:
             name = _gpu_tensorflow() if backend == "tensorflow" else _gpu_jax()
     except ModuleNotFoundError as error:
         raise BenchmarkError(f"KERAS_BACKEND is {backend!r}, but {error.name} is not installed") from error
+    products = "tf32" if name is not None and flag("TF32", default=True) else "float32"
+    _configure(backend, products)
     keras.config.set_floatx("float32")
     keras.config.set_epsilon(1e-7)
     keras.config.set_image_data_format("channels_last")
     keras.config.set_dtype_policy({"float32": "float32", "bfloat16": "mixed_bfloat16"}[precision])
-    if name is None and os.environ.get("REQUIRE_GPU") == "1":
+    if name is None and flag("REQUIRE_GPU", default=False):
         raise BenchmarkError("REQUIRE_GPU is 1, but no GPU was found; TF_CPP_MIN_LOG_LEVEL=0 or JAX's own warning tells why")
-    return Device(name or _cpu(), name is not None, backend)
+    return Device(name or _cpu(), name is not None, backend, products)
+
+
+def flag(variable: str, *, default: bool) -> bool:
+    """An environment variable that is 0 or 1; raises BenchmarkError where it is anything else."""
+    value = os.environ.get(variable) or str(int(default))
+    if value not in ("0", "1"):
+        raise BenchmarkError(f"{variable} is {value!r}: must be 0 or 1")
+    return value == "1"
+
+
+def _configure(backend: str, products: str) -> None:
+    """Settings that a result's last bits depend on, stated rather than left to the backend's defaults."""
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.experimental.enable_tensor_float_32_execution(products == "tf32")
+        # it regroups products with constants by the shape of the whole graph, so one step and a loop of steps would differ
+        tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
+    else:
+        import jax
+
+        # "default" is TF32 on a GPU that has it, for products and convolutions
+        jax.config.update("jax_default_matmul_precision", {"tf32": "default", "float32": "float32"}[products])  # type: ignore[no-untyped-call]
 
 
 @contextmanager
@@ -105,6 +132,20 @@ def compiled(function: Callable[..., Any], gpu: bool) -> Callable[..., Any]:
     import jax
 
     return jax.jit(function)
+
+
+def has_fused_batch_normalization() -> bool:
+    """Whether `fused_batch_normalization` exists: on JAX, XLA fuses Keras' own."""
+    return os.environ["KERAS_BACKEND"] == "tensorflow"
+
+
+def fused_batch_normalization(x: Tensor, scale: Tensor, offset: Tensor, epsilon: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Normalize x (n, h, w, c) by its own statistics; returns it, and its mean and variance (c,) in float32, as Keras counts them."""
+    import tensorflow as tf
+
+    y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(x=x, scale=scale, offset=offset, mean=[], variance=[], epsilon=epsilon)
+    count = x.shape[0] * x.shape[1] * x.shape[2]
+    return y, mean, variance * ((count - 1) / count)  # the kernel's is an estimate for the population, Keras' that of the batch
 
 
 def value_and_gradients(function: Callable[[list[Tensor]], tuple[Tensor, Any]], weights: list[Tensor]) -> tuple[Tensor, Any, list[Tensor]]:

@@ -5,6 +5,7 @@
 The original: cifar10_resnet.py of the Keras examples.
 """
 
+import math
 from functools import partial
 
 import keras
@@ -67,6 +68,16 @@ def resnet_v2(depth: int, *, classes: int = 10, l2: float = 1e-4) -> keras.Model
                 x = conv(outer, 1, strides)(x)
             x = layers.add([x, y])
     return keras.Model(inputs, _classifier(_relu(_bn(x)), classes), name=f"ResNet{depth}v2")
+
+
+def multiply_adds(model: keras.Model) -> int:
+    """Multiply-adds of one image's forward pass: those of the convolutions and of the classifier."""
+    total = 0
+    for layer in model.layers:
+        if isinstance(layer, layers.Conv2D | layers.Dense):
+            positions = math.prod(layer.output.shape[1:-1])
+            total += positions * math.prod(layer.kernel.shape)
+    return total
 
 
 def initialize(model: keras.Model, rng: np.random.Generator) -> None:

@@ -172,7 +172,7 @@ def _setup(run: Metrics) -> tuple[str, ...]:
         f"{run.epochs} epoch{'s' * (run.epochs > 1)}",
         HOLDOUTS.get(run.holdout, f"best epoch on a held-out {run.holdout.removeprefix('train ')} of the training set"),
         f"{run.backend} {run.versions[run.backend]}, Keras {run.versions['keras']}",
-        run.precision,
+        f"{run.precision} (TF32 products)" if run.float32_products == "tf32" else run.precision,
     )
 
 

@@ -4,6 +4,7 @@ The folder gets last.keras; best.keras where images are held out; history.csv, a
 """
 
 import csv
+import os
 import statistics
 import time
 from pathlib import Path
@@ -23,6 +24,7 @@ def train(settings: Params, name: str, seed: int, arrays_folder: Path, folder: P
     """Train the variant of that name and write its folder, which is there whole or not at all."""
     variant = settings.variant(name)
     train_split, test_split = _open(settings, arrays_folder)
+    resident, most_steps = backend.flag("IMAGES_ON_DEVICE", default=True), _most_steps()
     device = backend.start(settings.train.precision)
     from resnet import model as networks  # these import Keras: seconds, and only once all else is known to be well
     from resnet import training
@@ -30,13 +32,14 @@ def train(settings: Params, name: str, seed: int, arrays_folder: Path, folder: P
     network, recipe = variant.network, variant.recipe
     model = networks.build(network.version, network.depth, classes=len(train_split.classes), l2=recipe.l2)
     print(f"{network.name}, {model.count_params():,} parameters, seed {seed}: recipe {settings.train.recipe}, epochs: {recipe.epochs}")
-    print(f"on {device.name}, Keras on {device.backend}, {settings.train.precision}, {train_split.source} data")
+    products = f" ({device.float32_products} products)" if device.gpu else ""
+    print(f"on {device.name}, Keras on {device.backend}, {settings.train.precision}{products}, {train_split.source} data")
     if not device.gpu:
         print("warning: no GPU found; on a CPU, 200 epochs of CIFAR-10 take many hours (REQUIRE_GPU=1 makes this an error)")
 
     start = time.perf_counter()
-    images, held_out = training.select(train_split, test_split, settings.train.holdout.fraction)
-    run = training.Training(model, recipe, settings.augment, seed, device)
+    images, held_out = training.select(train_split, test_split, settings.train.holdout.fraction, resident)
+    run = training.Training(model, recipe, settings.augment, seed, device, most_steps)
     history: list[training.Epoch] = []
     best: training.Epoch | None = None
     checkpoint_seconds = 0.0
@@ -77,6 +80,7 @@ def train(settings: Params, name: str, seed: int, arrays_folder: Path, folder: P
             "peak_memory_mb": device.peak_memory_mb(),
             "device": device.name,
             "backend": device.backend,
+            "float32_products": device.float32_products,
             "precision": settings.train.precision,
             "versions": backend.versions(device.backend),
             "data": train_split.source,
@@ -84,6 +88,14 @@ def train(settings: Params, name: str, seed: int, arrays_folder: Path, folder: P
         }
         write_json(partial / "training.json", about)
     print(f"{folder}: trained in {_duration(times['total_seconds'])}")
+
+
+def _most_steps() -> int | None:
+    """The environment's STEPS_PER_CALL."""
+    value = os.environ.get("STEPS_PER_CALL", "")
+    if value and not (value.isdecimal() and int(value)):
+        raise BenchmarkError(f"STEPS_PER_CALL is {value!r}: must be a whole number, at least 1")
+    return int(value) if value else None
 
 
 def _open(settings: Params, folder: Path) -> tuple[Split, Split | None]:

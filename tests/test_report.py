@@ -37,6 +37,7 @@ def made(network: Network, runs: int = 3, **changes: Any) -> dict[str, Any]:
         "peak_memory_mb": 900,
         "device": "NVIDIA H100 80GB HBM3",
         "backend": "tensorflow",
+        "float32_products": "float32",
         "precision": "float32",
         "versions": {"python": "3.11.7", "keras": "3.15.1", "tensorflow": "2.21.0", "numpy": "2.4.6"},
         "runs": [{"seed": seed, **run} for seed in range(runs)],
