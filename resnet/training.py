@@ -20,7 +20,7 @@ from resnet.errors import BenchmarkError
 from resnet.model import initialize, multiply_adds
 from resnet.normalization import fused
 from resnet.params import Augment, Recipe
-from resnet.schedule import learning_rate, plateau_scale, plateaued
+from resnet.schedule import learning_rate, plateau_scale, plateaued, warmed_up
 
 Tensor = Any  # a tensor of the backend
 EVALUATION_BATCH = 500
@@ -104,7 +104,8 @@ class Training:
         if len(train.indices) < self.recipe.batch_size:
             raise BenchmarkError(f"batch_size is {self.recipe.batch_size}, but there are only {len(train.indices)} images to train on")
         state = first_state(self.model, self.recipe.optimizer)
-        drops = [(drop.epoch, drop.factor) for drop in self.recipe.drops]
+        warmup = self.recipe.warmup
+        drops = warmed_up([(drop.epoch, drop.factor) for drop in self.recipe.drops], warmup.epochs, warmup.factor)
         held_out_losses: list[float] = []
         self.compile_seconds = self._compile(state, train)
         for epoch in range(self.recipe.epochs):
@@ -124,7 +125,7 @@ class Training:
     def _run_epoch(self, state: State, train: Images, epoch: int, rate: float) -> tuple[State, float, float]:
         """All steps of an epoch; returns the new state, the mean loss and the accuracy."""
         recipe, shift, flip = self.recipe, self.augmentation.shift, self.augmentation.flip
-        draws = epoch_draws(self.seed, epoch, train.indices, recipe.batch_size, shift, flip)
+        draws = epoch_draws(self.seed, epoch, train.indices, recipe.batch_size, shift, flip, recipe.crop)
         steps, length = len(draws.order), steps_per_call(len(draws.order), self.most_steps)
         rate_tensor, sums = ops.convert_to_tensor(rate, "float32"), no_sums()
         done, before = 0, None
@@ -206,7 +207,8 @@ def make_step(model: keras.Model, recipe: Recipe, augmentation: Augment) -> Call
     A pure function, the same on every backend: what keras.Model's own train_step does to the same batch.
     """
     crossentropy = keras.losses.SparseCategoricalCrossentropy()
-    moves = augmentation.shift > 0 or augmentation.flip
+    moves = augmentation.shift > 0 or augmentation.flip or recipe.crop > 0
+    order = 0 if recipe.crop else augmentation.order
     trainable = [variable.shape for variable in model.trainable_variables]
     others = [variable.shape for variable in model.non_trainable_variables]
 
@@ -215,7 +217,7 @@ def make_step(model: keras.Model, recipe: Recipe, augmentation: Augment) -> Call
     ) -> tuple[State, Sums]:
         x, y = ops.take(images, indices, axis=0), ops.take(labels, indices)
         if moves:
-            x = augment(x, shifts, flips, augmentation.order)
+            x = augment(x, shifts, flips, order, padded=recipe.crop > 0)
 
         def objective(weights: list[Tensor]) -> tuple[Tensor, tuple[list[Tensor], Tensor]]:
             probabilities, stats, penalties = model.stateless_call(

@@ -30,10 +30,11 @@ def train(settings: Params, name: str, seed: int, arrays_folder: Path, folder: P
     from resnet import training
 
     network, recipe = variant.network, variant.recipe
-    model = networks.build(network.version, network.depth, classes=len(train_split.classes), l2=recipe.l2)
-    print(f"{network.name}, {model.count_params():,} parameters, seed {seed}: recipe {settings.train.recipe}, epochs: {recipe.epochs}")
+    classes = len(train_split.classes)
+    model = networks.build(network.version, network.depth, width=network.width, classes=classes, l2=recipe.l2, l2_on=recipe.l2_on)
+    print(f"{network.name}, {model.count_params():,} parameters, seed {seed}: recipe {variant.recipe_name}, epochs: {recipe.epochs}")
     products = f" ({device.float32_products} products)" if device.gpu else ""
-    print(f"on {device.name}, Keras on {device.backend}, {settings.train.precision}{products}, {train_split.source} data")
+    print(f"on {device.name}, Keras on {device.backend}, {settings.train.precision}{products}, {train_split.source} data", flush=True)
     if not device.gpu:
         print("warning: no GPU found; on a CPU, 200 epochs of CIFAR-10 take many hours (REQUIRE_GPU=1 makes this an error)")
 
@@ -69,7 +70,7 @@ def train(settings: Params, name: str, seed: int, arrays_folder: Path, folder: P
             "variant": name,
             "network": network.name,
             "seed": seed,
-            "recipe": settings.train.recipe,
+            "recipe": variant.recipe_name,
             "holdout": _holdout(settings.train.holdout),
             "checkpoint": "best" if best else "last",
             "checkpoint_epoch": (best or history[-1]).epoch,

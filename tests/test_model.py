@@ -57,6 +57,25 @@ def test_counts(version: int, n: int, parameters: int, trainable: int, convoluti
     assert model.output_shape == (None, 10)
 
 
+def test_the_papers_width_has_the_papers_counts() -> None:
+    model = build(2, 18, width="paper")
+    assert model.count_params() == 1_727_482
+    assert sum(int(np.prod(weight.shape)) for weight in model.trainable_weights) == 1_703_258
+    original = build(2, 18, width="original")
+    assert [type(layer) for layer in model.layers] == [type(layer) for layer in original.layers]
+    inner = [layer.filters for layer in model.layers if type(layer).__name__ == "Conv2D" and layer.kernel_size == (3, 3)]
+    assert inner == [16] + [16] * 18 + [32] * 18 + [64] * 18
+
+
+def test_l2_on_all_is_on_every_trainable_parameter() -> None:
+    for version in (1, 2):
+        model = build(version, 1, l2=3e-4, l2_on="all")
+        rng = np.random.default_rng(version)
+        model.set_weights([rng.normal(size=weight.shape) for weight in model.get_weights()])
+        squares = sum(float(np.sum(np.square(np.asarray(weight, np.float64)))) for weight in model.trainable_weights)
+        assert float(sum(model.losses)) == pytest.approx(3e-4 * squares, rel=1e-5)
+
+
 def test_every_convolution_is_the_originals() -> None:
     for version in (1, 2):
         for layer in build(version, 2, l2=2e-4).layers:
