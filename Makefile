@@ -7,7 +7,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 GPU ?= $(if $(shell command -v nvidia-smi 2>/dev/null),1,0)
 RUN_LOCK := $(if $(filter 1,$(GPU)),requirements-gpu.lock,requirements.lock)
 
-.PHONY: help demo test check format reproduce lock clean
+.PHONY: help demo test check format reproduce review plots lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -31,6 +31,14 @@ format: $(VENV)/.installed-requirements-dev.lock  ## format the code, mend what 
 reproduce: $(VENV)/.installed-$(RUN_LOCK)  ## the real thing, `dvc repro`: hours a network on a GPU
 	@dvc repro
 
+BASE ?= main
+REV ?= workspace
+review: $(VENV)/.installed-$(RUN_LOCK)  ## what a change did to the results, as Markdown: BASE=main REV=workspace, any two commits; FAIL_ON=worse
+	@python review.py "$(BASE)" "$(REV)" $(if $(FAIL_ON),--fail-on "$(FAIL_ON)")
+
+plots: $(VENV)/.installed-$(RUN_LOCK)  ## DVC's plots as SVG, to metrics/pictures
+	@python plots.py
+
 lock: $(VENV)/.installed-requirements-dev.lock  ## pin anew what pyproject.toml asks for
 	@uv pip compile pyproject.toml $(UV) -o requirements.lock
 	@uv pip compile pyproject.toml $(UV) -c requirements.lock --extra gpu -o requirements-gpu.lock
@@ -46,4 +54,5 @@ $(BIN)/python:
 
 $(VENV)/.installed-%.lock: %.lock | $(BIN)/python
 	python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@python plots.py --scripts $(VENV)/vega.js
 	@touch $@

@@ -26,6 +26,7 @@ class Device:
     name: str
     gpu: bool
     backend: str
+    float32_products: str  # tf32, or float32: how products of float32 numbers are rounded before they are summed
     deterministic: bool  # the same seed gives the same bits: a CPU's always, a GPU's where DETERMINISTIC=1 asks for it
 
     def peak_memory_mb(self) -> int:
@@ -47,14 +48,13 @@ def start(precision: str = "float32") -> Device:
 
     ~/.keras/keras.json is not obeyed: precision ("float32" or "bfloat16", which is mixed) and channels last come from
     here. Raises BenchmarkError for another or a missing backend, and where REQUIRE_GPU=1 finds no GPU.
+    On a GPU, float32 products are TF32's unless TF32=0.
     """
     backend = os.environ.setdefault("KERAS_BACKEND", BACKENDS[0])
     if backend not in BACKENDS:
         raise BenchmarkError(f"KERAS_BACKEND is {backend!r}: must be tensorflow or jax")
-    deterministic = os.environ.get("DETERMINISTIC", "0")
-    if deterministic not in ("0", "1"):
-        raise BenchmarkError(f"DETERMINISTIC is {deterministic!r}: must be 1, or 0")
-    if deterministic == "1" and XLA_DETERMINISTIC not in os.environ.get("XLA_FLAGS", ""):
+    deterministic = flag("DETERMINISTIC", default=False)
+    if deterministic and XLA_DETERMINISTIC not in os.environ.get("XLA_FLAGS", ""):
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {XLA_DETERMINISTIC}".strip()
     try:
         with _native_messages_held():
@@ -63,17 +63,40 @@ def start(precision: str = "float32") -> Device:
             name = _gpu_tensorflow() if backend == "tensorflow" else _gpu_jax()
     except ModuleNotFoundError as error:
         raise BenchmarkError(f"KERAS_BACKEND is {backend!r}, but {error.name} is not installed") from error
+    products = "tf32" if name is not None and flag("TF32", default=True) else "float32"
+    _configure(backend, products, deterministic and name is not None)
     keras.config.set_floatx("float32")
     keras.config.set_epsilon(1e-7)
     keras.config.set_image_data_format("channels_last")
     keras.config.set_dtype_policy({"float32": "float32", "bfloat16": "mixed_bfloat16"}[precision])
-    if name and deterministic == "1" and backend == "tensorflow":
+    if name is None and flag("REQUIRE_GPU", default=False):
+        raise BenchmarkError("REQUIRE_GPU is 1, but no GPU was found; TF_CPP_MIN_LOG_LEVEL=0 or JAX's own warning tells why")
+    return Device(name or _cpu(), name is not None, backend, products, deterministic=name is None or deterministic)
+
+
+def flag(variable: str, *, default: bool) -> bool:
+    """An environment variable that is 0 or 1; raises BenchmarkError where it is anything else."""
+    value = os.environ.get(variable) or str(int(default))
+    if value not in ("0", "1"):
+        raise BenchmarkError(f"{variable} is {value!r}: must be 0 or 1")
+    return value == "1"
+
+
+def _configure(backend: str, products: str, deterministic: bool) -> None:
+    """Settings that a result's last bits depend on, stated rather than left to the backend's defaults."""
+    if backend == "tensorflow":
         import tensorflow as tf
 
-        tf.config.experimental.enable_op_determinism()
-    if name is None and os.environ.get("REQUIRE_GPU") == "1":
-        raise BenchmarkError("REQUIRE_GPU is 1, but no GPU was found; TF_CPP_MIN_LOG_LEVEL=0 or JAX's own warning tells why")
-    return Device(name or _cpu(), name is not None, backend, deterministic=name is None or deterministic == "1")
+        tf.config.experimental.enable_tensor_float_32_execution(products == "tf32")
+        # it regroups products with constants by the shape of the whole graph, so one step and a loop of steps would differ
+        tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
+        if deterministic:
+            tf.config.experimental.enable_op_determinism()
+    else:
+        import jax
+
+        # "default" is TF32 on a GPU that has it, for products and convolutions
+        jax.config.update("jax_default_matmul_precision", {"tf32": "default", "float32": "float32"}[products])  # type: ignore[no-untyped-call]
 
 
 @contextmanager
@@ -116,6 +139,20 @@ def compiled(function: Callable[..., Any], gpu: bool) -> Callable[..., Any]:
     import jax
 
     return jax.jit(function)
+
+
+def has_fused_batch_normalization() -> bool:
+    """Whether `fused_batch_normalization` exists: on JAX, XLA fuses Keras' own."""
+    return os.environ["KERAS_BACKEND"] == "tensorflow"
+
+
+def fused_batch_normalization(x: Tensor, scale: Tensor, offset: Tensor, epsilon: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Normalize x (n, h, w, c) by its own statistics; returns it, and its mean and variance (c,) in float32, as Keras counts them."""
+    import tensorflow as tf
+
+    y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(x=x, scale=scale, offset=offset, mean=[], variance=[], epsilon=epsilon)
+    count = x.shape[0] * x.shape[1] * x.shape[2]
+    return y, mean, variance * ((count - 1) / count)  # the kernel's is an estimate for the population, Keras' that of the batch
 
 
 def value_and_gradients(function: Callable[[list[Tensor]], tuple[Tensor, Any]], weights: list[Tensor]) -> tuple[Tensor, Any, list[Tensor]]:

@@ -19,17 +19,19 @@ class EpochDraws(NamedTuple):
     flips: NDArray[np.bool_]  # (steps, batch)
 
 
-def epoch_draws(seed: int, epoch: int, images: NDArray[np.int32], batch_size: int, shift: float, flip: bool) -> EpochDraws:
+def epoch_draws(seed: int, epoch: int, images: NDArray[np.int32], batch_size: int, shift: float, flip: bool, crop: int = 0) -> EpochDraws:
     """Draw an epoch over `images`, the indices to train on: a fresh permutation, the last partial batch dropped.
 
-    Shifts are uniform over ± shift × 32 pixels, as the original's ImageDataGenerator draws them for a fraction.
+    Shifts are uniform over ± shift × 32 pixels, as the original's ImageDataGenerator draws them for a fraction; or, where crop
+    is not 0, over the whole pixels from -crop to crop: a 32 x 32 crop of an image padded by so many on each side.
     """
     rng = np.random.default_rng((EPOCH, seed, epoch))
     steps = len(images) // batch_size
     order = rng.permutation(images)[: steps * batch_size]
-    shifts = rng.uniform(-32 * shift, 32 * shift, (steps, batch_size, 2)).astype(np.float32)
+    size = (steps, batch_size, 2)
+    shifts = rng.integers(-crop, crop, size, endpoint=True) if crop else rng.uniform(-32 * shift, 32 * shift, size)
     flips = rng.random((steps, batch_size)) < (0.5 if flip else 0.0)
-    return EpochDraws(order.reshape(steps, batch_size).astype(np.int32), shifts, flips)
+    return EpochDraws(order.reshape(steps, batch_size).astype(np.int32), shifts.astype(np.float32), flips)
 
 
 def weights_generator(seed: int) -> np.random.Generator:

@@ -48,6 +48,7 @@ class Metrics(Checked):
     peak_memory_mb: NotNegative
     device: str
     backend: str
+    float32_products: str
     precision: str
     versions: dict[str, str]
     runs: list[Run]

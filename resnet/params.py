@@ -73,6 +73,14 @@ class Drop(Section):
     factor: Positive
 
 
+class Warmup(Section):
+    """The first epochs at `factor` times the rate, for networks at least that deep; 0 epochs are none."""
+
+    epochs: Annotated[int, Field(ge=0)]
+    factor: Annotated[float, Field(gt=0, le=1)]
+    depth: Annotated[int, Field(ge=0)]
+
+
 class Recipe(Section):
     optimizer: Literal["adam", "sgd"]
     learning_rate: Positive
@@ -84,30 +92,82 @@ class Recipe(Section):
     batch_size: Count
     epochs: Count
     l2: NotNegative
+    l2_on: Literal["convolutions", "all"]
+    crop: Annotated[int, Field(ge=0, le=32)]
+    warmup: Warmup
 
     @model_validator(mode="after")
     def _keys_agree(self) -> Self:
         epochs = [drop.epoch for drop in self.drops]
         if epochs != sorted(set(epochs)):
             raise ValueError(f"drops must name each epoch once, in order; they name {epochs}")
+        if epochs and epochs[0] < self.warmup.epochs:
+            raise ValueError(f"drops begin at epoch {epochs[0]}, before the {self.warmup.epochs} epochs of warmup end")
         if self.optimizer == "adam" and self.momentum:
             raise ValueError(f"momentum is {self.momentum} but adam has none: set it to 0, or the optimizer to sgd")
         return self
 
 
+PUBLISHED_AUGMENT = Augment(shift=0.1, order=0, flip=True)
+PUBLISHED_RECIPES = {  # those of the published figures, whatever params.yaml now holds under these names
+    "keras": Recipe(
+        optimizer="adam",
+        learning_rate=1e-3,
+        momentum=0.0,
+        drops=tuple(Drop(epoch=epoch, factor=factor) for epoch, factor in ((81, 1e-1), (121, 1e-2), (161, 1e-3), (181, 5e-4))),
+        plateau_factor=1.0,
+        plateau_patience=5,
+        plateau_min_rate=5e-7,
+        batch_size=32,
+        epochs=200,
+        l2=1e-4,
+        l2_on="convolutions",
+        crop=0,
+        warmup=Warmup(epochs=0, factor=1.0, depth=0),
+    ),
+    "paper": Recipe(
+        optimizer="sgd",
+        learning_rate=0.1,
+        momentum=0.9,
+        drops=(Drop(epoch=82, factor=0.1), Drop(epoch=123, factor=0.01)),
+        plateau_factor=1.0,
+        plateau_patience=5,
+        plateau_min_rate=0.0,
+        batch_size=128,
+        epochs=164,
+        l2=5e-5,
+        l2_on="all",
+        crop=4,
+        warmup=Warmup(epochs=1, factor=0.1, depth=110),
+    ),
+}
+
+
 class Network(Section):
-    """Version and n of a network; [a] is version 1, [b] version 2. The deepest that [a] trained has 1202 layers."""
+    """Version, n and width of a network; [a] is version 1, [b] version 2. The deepest that [a] trained has 1202 layers."""
 
     version: Literal[1, 2]
     n: Annotated[int, Field(ge=1, le=200)]
+    width: Literal["original", "paper"] = "original"
+
+    @model_validator(mode="after")
+    def _has_width(self) -> Self:
+        if self.version == 1 and self.width == "paper":
+            raise ValueError("width is 'paper', which version 2 alone has: in version 1 the original's widths are the paper's")
+        return self
 
     @property
     def depth(self) -> int:
         return (6 if self.version == 1 else 9) * self.n + 2
 
     @property
-    def name(self) -> str:
+    def family(self) -> str:
+        """The name without the width, as sections have it."""
         return f"ResNet{self.depth}v{self.version}"
+
+    @property
+    def name(self) -> str:
+        return self.family if self.width == "original" else f"{self.family} (paper's width)"
 
 
 @dataclass(frozen=True)
@@ -116,6 +176,7 @@ class Variant:
 
     network: Network
     recipe: Recipe
+    recipe_name: str  # with what differs from the recipe of that name
     recipe_epochs: int  # what the recipe itself asks for: a variant with fewer is a short run
 
 
@@ -175,7 +236,9 @@ def parse(raw: Any) -> Params:
         raise BenchmarkError(f"train.recipe is {train.recipe!r}: must be one of recipes: {', '.join(map(str, recipes))}")
     for name, recipe in recipes.items():
         _check(Recipe, recipe, f"recipes.{name}")
-    networks = {key: _variant(key, raw[key], recipes[train.recipe], train) for key in raw if key not in FIXED}
+    augment = _check(Augment, raw["augment"], "augment")
+    preprocess = _check(Preprocess, raw["preprocess"], "preprocess")
+    networks = {key: _variant(key, raw[key], recipes, train, augment, preprocess) for key in raw if key not in FIXED}
 
     names = _distinct(raw["variants"], str, "variants", "names of sections")
     for name in names:
@@ -188,15 +251,15 @@ def parse(raw: Any) -> Params:
         variants={name: networks[name] for name in names},
         seeds=seeds,
         data=_check(Data, raw["data"], "data"),
-        preprocess=_check(Preprocess, raw["preprocess"], "preprocess"),
-        augment=_check(Augment, raw["augment"], "augment"),
+        preprocess=preprocess,
+        augment=augment,
         train=train,
     )
 
 
-def _variant(key: str, raw: Any, recipe: dict[str, Any], train: Train) -> Variant:
-    """A section such as `model`: version, n, and any keys of the recipe in use, flat beside them."""
-    own = _mapping(raw, key)
+def _variant(key: str, raw: Any, recipes: Mapping[str, Any], train: Train, augment: Augment, preprocess: Preprocess) -> Variant:
+    """A section such as `model`: version, n, width, and any keys of the recipe in use, flat beside them."""
+    own, recipe = _mapping(raw, key), recipes[train.recipe]
     known = (*Network.model_fields, *Recipe.model_fields)
     for name in own:
         if name not in known:
@@ -205,14 +268,36 @@ def _variant(key: str, raw: Any, recipe: dict[str, Any], train: Train) -> Varian
     overrides = {name: own[name] for name in own if name in Recipe.model_fields}
     merged = _check(Recipe, {**recipe, **overrides}, key)
     named = VARIANT_NAME.fullmatch(key)
-    if key != "model" and named and named[1] != network.name:
-        raise BenchmarkError(f"{key}: its version {network.version} and n {network.n} make {network.name}; name it so, or mend them")
+    if key != "model" and named and named[1] != network.family:
+        raise BenchmarkError(f"{key}: its version {network.version} and n {network.n} make {network.family}; name it so, or mend them")
     if merged.plateau_factor < 1 and not train.holdout.fraction:
         raise BenchmarkError(
             f"{key}: plateau_factor is {merged.plateau_factor} but train.holdout holds out no image for the plateau to watch; "
             "set train.holdout.fraction above 0, or plateau_factor to 1"
         )
-    return Variant(network, merged, recipe["epochs"])
+    name = _recipe_name(train.recipe, merged, _check(Recipe, recipe, f"recipes.{train.recipe}"), augment, preprocess)
+    if network.depth < merged.warmup.depth:
+        merged = merged.model_copy(update={"warmup": Warmup(epochs=0, factor=1.0, depth=0)})
+    return Variant(network, merged, name, recipe["epochs"])
+
+
+def _recipe_name(name: str, merged: Recipe, stated: Recipe, augment: Augment, preprocess: Preprocess) -> str:
+    """The recipe's name with all that differs from what was published under it, so that no figure goes by a name that is not its own.
+
+    `merged` is what a variant is trained by, `stated` what params.yaml has under that name; a variant's own epochs make a short run
+    and no other recipe.
+    """
+    published = PUBLISHED_RECIPES.get(name, stated)
+    recipe = merged.model_copy(update={"epochs": stated.epochs})
+    found = [(key, value) for key, value in recipe if value != getattr(published, key)]
+    found += [
+        (f"augment.{key}", value)
+        for key, value in augment
+        if value != getattr(PUBLISHED_AUGMENT, key) and not (recipe.crop and key != "flip")  # which take no part in a crop
+    ]
+    found += [(f"preprocess.{key}", value) for key, value in preprocess if not value]
+    said = [f"{key} {value}" if isinstance(value, str | int | float) else f"other {key}" for key, value in found]
+    return f"{name} with {', '.join(said)}" if said else name
 
 
 def _mapping(raw: Any, where: str) -> dict[str, Any]:

@@ -64,14 +64,15 @@ def summarize(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "loss": statistics.mean(run["loss"] for run in runs),
         **{key: runs[0][key] for key in ("images", "parameters", "epochs", "recipe_epochs")},
         **{key: statistics.median(run[key] for run in runs) for key in MEDIANS},
-        **{key: _joined(run[key] for run in runs) for key in ("device", "backend")},
+        **{key: _joined(run[key] for run in runs) for key in ("device", "backend", "float32_products")},
         "precision": runs[0]["precision"],
         "versions": {name: _joined(run["versions"].get(name) for run in runs) for name in {n: 0 for run in runs for n in run["versions"]}},
         "runs": [{key: run[key] for key in RUN if key in run} for run in runs],
     }
 
 
-RUN = ("seed", "accuracy", "errors", "loss", "checkpoint", "checkpoint_epoch", *MEDIANS, "device", "backend", "deterministic")
+RUN_PLACE = ("device", "backend", "float32_products", "deterministic")
+RUN = ("seed", "accuracy", "errors", "loss", "checkpoint", "checkpoint_epoch", *MEDIANS, *RUN_PLACE)
 
 
 def _joined(values: Any) -> str:

@@ -1,4 +1,4 @@
-"""The tables: the original's two with ours beside them, as Markdown for the repository and as plain text for a terminal."""
+"""The tables: the original's two and the papers' with ours beside them, as Markdown for the repository and as text for a terminal."""
 
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,16 +25,18 @@ READING = (
     "standard deviation of three runs that differ in their seed; (n=1) is one run and has no spread. The column n is the network's: "
     "its depth is 6n+2 in v1, 9n+2 in v2. Sampling alone moves an accuracy near 92 % on 10,000 images by 0.27 points (1σ).",
     "s/epoch is the median over the epochs after the first, on the device of the row. Parameters are all of a network's, trainable or "
-    f"not. {NONE}: no figure. {NOT_BUILDABLE}, as in the original: no n gives such a depth, or the paper has no such network.",
+    f"not. {NONE}: no figure. {NOT_BUILDABLE}, as in the original: no n gives such a depth, or the paper has no such "
+    "network, or one that is none of ours [2].",
     "The original is the Keras example cifar10_resnet.py. The papers are He et al. 2015, arXiv:1512.03385, and He et al. 2016, "
-    "arXiv:1603.05027; their figures are as the original quotes them. [1] to [8] are the notes at the end.",
+    "arXiv:1603.05027; their figures are as the original quotes them, in tables of their own, since their recipe is another. A figure "
+    "of ours stands only beside those of its network and recipe, or under Further variants. [1] to [9] are the notes at the end.",
 )
 NOTES = (
     "The original's v2 is wider than the network of He et al. 2016: its bottlenecks have 16, 64 and 128 channels, the paper's 16, 32 "
     "and 64 (KaimingHe/resnet-1k-layers, resnet-pre-act.lua). ResNet164v2 has 4.94 M trainable parameters here and 1.70 M there, "
     "ResNet1001v2 30.3 M and 10.3 M.",
-    "Not the row's network, or not one statistic. 93.63 (ResNet110v2) is a net of basic blocks, the row's has bottlenecks; 94.07 "
-    "(ResNet164v1) is a net of bottlenecks, the row's has basic blocks. 93.39±.16 is the mean of five runs, the best of which had "
+    "No network of ours, or not one statistic. 93.63 (ResNet110v2) is a net of basic blocks, where v2 has bottlenecks here; 94.07 "
+    "(ResNet164v1) is a net of bottlenecks, where v1 has basic blocks. 93.39±.16 is the mean of five runs, the best of which had "
     "93.57. 95.08±.14 puts a median beside the spread of a mean, which is 95.11±.14.",
     "One run each, at the epoch that did best on the test set (keras-team/keras#10632). The v1 figures date from before the original "
     "dropped batch normalization from its shortcuts (#8231, #8981).",
@@ -48,7 +50,10 @@ NOTES = (
     "took the nearest pixel (order 0); today's ImageDataGenerator interpolates. `augment.order` in params.yaml chooses.",
     "Run on today's Keras, the original keeps no best checkpoint: `val_acc` names no metric, so saving fails after the first epoch "
     "or, with `mode='max'`, happens every epoch; and a resumed run overwrites the best file at once (#17012).",
+    "Where a block changes the size, our v1 has a projection, as the original; the paper's has a shortcut without parameters. Our "
+    "convolutions have biases, the paper's have none. ResNet20v1 has 273,066 trainable parameters here and 269,722 there.",
 )
+ELSEWHERE = ("ResNet164v1", "ResNet110v2")  # the paper's network of that name is none of ours [2]
 PAPER_MARKS = dict.fromkeys(("ResNet110v1", "ResNet164v1", "ResNet110v2", "ResNet1001v2"), "[2]")
 HOLDOUTS = {"none": "no hold-out (last epoch)", "test": f"best epoch on the test set {ON_TEST_SET}"}
 LEFT_ALIGNED = ("Variant", "Network", "Model", "Accuracy %", "Paper", "Device", "Setup")
@@ -73,15 +78,21 @@ def build(networks: Mapping[str, Network], metrics: Mapping[str, Metrics], publi
     synthetic = {name: metrics[name] for name in networks if name in metrics and metrics[name].data == "synthetic"}
     short = {name: metrics[name] for name in networks if name in metrics and metrics[name].short and name not in synthetic}
     full = {name: metrics[name] for name in networks if name in metrics and name not in synthetic and name not in short}
-    rows = original_rows(networks, set(published["network"]))
-    others = [name for name in networks if name not in rows.values() and name not in synthetic and name not in short]
-    tables = [_variants("Further variants", networks, others, full)]
+    rows, paper_rows = original_rows(networks, full, set(published["network"])), paper_rows_of(networks, full, published)
+    placed = {*rows.values(), *paper_rows.values(), *synthetic, *short}
+    tables = [_variants("Further variants", networks, [name for name in networks if name not in placed], full)]
     for version, mark in (("1", ""), ("2", " [1]")):
         part = published[published["version"] == version]
         figures = {network: full[rows[network]] for network in part["network"] if rows.get(network) in full}
-        frame = pd.DataFrame([_beside(row, rows, figures, mark) for row in part.to_dict("records")])
+        frame = pd.DataFrame([_beside_original(row, rows, figures, mark) for row in part.to_dict("records")])
         _add_setup(frame, list(part["network"]), figures)
         tables.append(Table(f"ResNet v{version}", frame, below=(*_below(figures), ORIGIN)))
+    for version, title, mark in (("1", "ResNet v1, the paper's recipe", " [9]"), ("2", "ResNet v2, the paper's width and recipe", "")):
+        part = published[(published["version"] == version) & ~published["paper_accuracy"].isin(["-", NOT_BUILDABLE])]
+        figures = {network: full[paper_rows[network]] for network in part["network"] if paper_rows.get(network) in full}
+        frame = pd.DataFrame([_beside_paper(row, paper_rows, figures, mark) for row in part.to_dict("records")])
+        _add_setup(frame, list(part["network"]), figures)
+        tables.append(Table(title, frame, below=(*_below(figures), ORIGIN)))
     warning = "Trained for fewer epochs than the recipe asks: not comparable with the tables above."
     tables.append(_variants("Short runs", networks, list(short), short, warning))
     banner = "**Not CIFAR-10**, but small made images, to show that the pipeline works. These accuracies compare with no other figure."
@@ -89,11 +100,31 @@ def build(networks: Mapping[str, Network], metrics: Mapping[str, Metrics], publi
     return [table for table in tables if len(table.frame)]
 
 
-def original_rows(networks: Mapping[str, Network], published: Collection[str]) -> dict[str, str]:
-    """Which listed variant fills the row of which of the original's networks: the section of that name, else `model`."""
-    rows = {name: name for name in networks if name in published}
-    if "model" in networks and networks["model"].name in published:
-        rows.setdefault(networks["model"].name, "model")
+def original_rows(networks: Mapping[str, Network], full: Mapping[str, Metrics], published: Collection[str]) -> dict[str, str]:
+    """Which listed variant fills the row of which of the original's networks: the section of that name, else `model`.
+
+    Only one that is not trained yet, or that was trained by the original's recipe: `full` holds the full runs on CIFAR-10.
+    """
+    rows: dict[str, str] = {}
+    for name in sorted(networks, key=lambda name: name == "model"):
+        network = networks[name].name
+        if network in published and name in (network, "model") and (name not in full or full[name].recipe == "keras"):
+            rows.setdefault(network, name)
+    return rows
+
+
+def paper_rows_of(networks: Mapping[str, Network], full: Mapping[str, Metrics], published: pd.DataFrame) -> dict[str, str]:
+    """Which listed variant fills the row of which of the papers' networks: one of that network, trained by the paper's recipe.
+
+    In version 2 that is the network of the paper's width.
+    """
+    figures = published[~published["paper_accuracy"].isin(["-", NOT_BUILDABLE]) & ~published["network"].isin(ELSEWHERE)]
+    rows: dict[str, str] = {}
+    for name in sorted(networks, key=lambda name: (name != networks[name].family, name == "model")):
+        network = networks[name]
+        same = network.width == ("paper" if network.version == 2 else "original") and network.family in set(figures["network"])
+        if same and name in full and full[name].recipe == "paper":
+            rows.setdefault(network.family, name)
     return rows
 
 
@@ -131,23 +162,41 @@ def _variants(title: str, networks: Mapping[str, Network], names: Sequence[str],
     return Table(title, frame, above, (*_below(figures), "Figures: `metrics/runs/<variant>.json`."))
 
 
-def _beside(row: Mapping[Hashable, str], rows: Mapping[str, str], figures: Mapping[str, Metrics], mark: str) -> dict[str, str]:
+def _beside_original(row: Mapping[Hashable, str], rows: Mapping[str, str], figures: Mapping[str, Metrics], mark: str) -> dict[str, str]:
     """A row of the original's table with ours beside it, like next to like."""
     network = row["network"]
     ours = _ours(figures.get(network), NOT_BUILDABLE if row["n"] == NOT_BUILDABLE else NONE)
-    paper = f"{row['paper_accuracy']} {PAPER_MARKS.get(network, '')}".strip()
     cells = {
-        "Model": f"{network} (model)" if rows.get(network) == "model" else network,
+        "Model": _model(network, rows),
         "n": row["n"],
         "Accuracy %": ours["Accuracy %"],
         "Original, 200 epochs, % [3–8]": row["original_accuracy"],
-        f"Paper, %{mark}": paper,
         "s/epoch": ours["s/epoch"],
         "Original, s/epoch, GTX 1080 Ti": row["original_seconds_per_epoch"],
         "Device": ours["Device"],
         f"Parameters{mark}": ours["Parameters"],
     }
     return {column: NONE if cell == "-" else cell for column, cell in cells.items()}
+
+
+def _beside_paper(row: Mapping[Hashable, str], rows: Mapping[str, str], figures: Mapping[str, Metrics], mark: str) -> dict[str, str]:
+    """A paper's figure with ours of the same network beside it."""
+    network = row["network"]
+    ours = _ours(figures.get(network), NOT_BUILDABLE if row["n"] == NOT_BUILDABLE or network in ELSEWHERE else NONE)
+    return {
+        "Model": _model(network, rows),
+        "n": row["n"],
+        "Accuracy %": ours["Accuracy %"],
+        f"Paper, %{mark}": f"{row['paper_accuracy']} {PAPER_MARKS.get(network, '')}".strip(),
+        "s/epoch": ours["s/epoch"],
+        "Device": ours["Device"],
+        f"Parameters{mark}": ours["Parameters"],
+    }
+
+
+def _model(network: str, rows: Mapping[str, str]) -> str:
+    """A network's name, with that of the variant that fills its row where it is another."""
+    return network if rows.get(network, network) == network else f"{network} ({rows[network]})"
 
 
 def _ours(run: Metrics | None, missing: str = NONE) -> dict[str, str]:
@@ -172,7 +221,7 @@ def _setup(run: Metrics) -> tuple[str, ...]:
         f"{run.epochs} epoch{'s' * (run.epochs > 1)}",
         HOLDOUTS.get(run.holdout, f"best epoch on a held-out {run.holdout.removeprefix('train ')} of the training set"),
         f"{run.backend} {run.versions[run.backend]}, Keras {run.versions['keras']}",
-        run.precision,
+        f"{run.precision} (TF32 products)" if run.float32_products == "tf32" else run.precision,
     )
 
 

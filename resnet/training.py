@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import keras
@@ -14,11 +15,12 @@ from resnet import optimizer
 from resnet.arrays import Split
 from resnet.augment import augment
 from resnet.backend import Device, compiled, value_and_gradients
-from resnet.draws import epoch_draws, holdout_indices, weights_generator
+from resnet.draws import EpochDraws, epoch_draws, holdout_indices, weights_generator
 from resnet.errors import BenchmarkError
-from resnet.model import initialize
+from resnet.model import initialize, multiply_adds
+from resnet.normalization import fused
 from resnet.params import Augment, Recipe
-from resnet.schedule import learning_rate, plateau_scale, plateaued
+from resnet.schedule import learning_rate, plateau_scale, plateaued, warmed_up
 
 Tensor = Any  # a tensor of the backend
 EVALUATION_BATCH = 500
@@ -53,24 +55,36 @@ class Epoch(NamedTuple):
 
 
 class Images(NamedTuple):
-    """Images (n, 32, 32, 3) and labels (n,) on the device, and the indices of those that count."""
+    """Images (n, 32, 32, 3) and labels (n,), on the device or mapped from the disk, and the indices of those that count."""
 
     images: Tensor
     labels: Tensor
     indices: NDArray[np.int32]
+    resident: bool
+
+    def batches(self, order: NDArray[np.int32]) -> tuple[Tensor, Tensor, NDArray[np.int32]]:
+        """Images, labels, and `order`, any shape of indices, as indices into these: all of them, or just the ones gathered for it."""
+        if self.resident:
+            return self.images, self.labels, order
+        images, labels = (ops.convert_to_tensor(array[order.ravel()]) for array in (self.images, self.labels))
+        return images, labels, np.arange(order.size, dtype=np.int32).reshape(order.shape)
 
 
-def select(train: Split, test: Split | None, fraction: float) -> tuple[Images, Images | None]:
-    """The images to train on and those held out: `test` where given, else a fraction of `train`, else None."""
+def select(train: Split, test: Split | None, fraction: float, resident: bool = True) -> tuple[Images, Images | None]:
+    """The images to train on and those held out: `test` where given, else a fraction of `train`, else None.
+
+    They are put on the device whole where they are `resident`, and gathered ahead of need otherwise.
+    """
     kept, held_out = holdout_indices(len(train.images), fraction if test is None else 0.0)
-    images = _on_device(train, kept)
+    images = _images(train, kept, resident)
     if test is not None:
-        return images, _on_device(test, np.arange(len(test.images), dtype=np.int32))
+        return images, _images(test, np.arange(len(test.images), dtype=np.int32), resident)
     return images, images._replace(indices=held_out) if len(held_out) else None
 
 
-def _on_device(split: Split, indices: NDArray[np.int32]) -> Images:
-    return Images(ops.convert_to_tensor(split.images), ops.convert_to_tensor(split.labels), indices)
+def _images(split: Split, indices: NDArray[np.int32], resident: bool) -> Images:
+    place = ops.convert_to_tensor if resident else lambda array: array
+    return Images(place(split.images), place(split.labels), indices, resident)
 
 
 class Training:
@@ -78,10 +92,12 @@ class Training:
 
     state: State
 
-    def __init__(self, model: keras.Model, recipe: Recipe, augmentation: Augment, seed: int, device: Device):
+    def __init__(self, model: keras.Model, recipe: Recipe, augmentation: Augment, seed: int, device: Device, most_steps: int | None = None):
+        """`most_steps` bounds the steps in one compiled call; None leaves it to `steps_per_call`."""
         initialize(model, weights_generator(seed))
         self.model, self.recipe, self.augmentation, self.seed = model, recipe, augmentation, seed
-        self.step = compiled(make_step(model, recipe, augmentation), device.gpu)
+        self.most_steps = most_steps or steps_at_most(model, recipe.batch_size, device)
+        self.steps = compiled(make_steps(make_step(fused(model), recipe, augmentation)), device.gpu)
         self.score = compiled(make_score(model), device.gpu)
         self.compile_seconds = 0.0
 
@@ -96,7 +112,8 @@ class Training:
             raise BenchmarkError(f"batch_size is {self.recipe.batch_size}, but there are only {len(train.indices)} images to train on")
         self.state = first_state(self.model, self.recipe.optimizer) if state is None else tree.map_structure(ops.convert_to_tensor, state)
         assign(self.model, self.state)
-        drops = [(drop.epoch, drop.factor) for drop in self.recipe.drops]
+        warmup = self.recipe.warmup
+        drops = warmed_up([(drop.epoch, drop.factor) for drop in self.recipe.drops], warmup.epochs, warmup.factor)
         held_out_losses = list(losses)
         if first < self.recipe.epochs:
             self.compile_seconds = self._compile(self.state, train)
@@ -117,60 +134,99 @@ class Training:
     def _run_epoch(self, state: State, train: Images, epoch: int, rate: float) -> tuple[State, float, float]:
         """All steps of an epoch; returns the new state, the mean loss and the accuracy."""
         recipe, shift, flip = self.recipe, self.augmentation.shift, self.augmentation.flip
-        draws = epoch_draws(self.seed, epoch, train.indices, recipe.batch_size, shift, flip)
+        draws = epoch_draws(self.seed, epoch, train.indices, recipe.batch_size, shift, flip, recipe.crop)
+        steps, length = len(draws.order), steps_per_call(len(draws.order), self.most_steps)
         rate_tensor, sums = ops.convert_to_tensor(rate, "float32"), no_sums()
-        steps = len(draws.order)
-        looked = time.monotonic()
+        done, before = 0, None
         with tqdm(total=steps, desc=f"epoch {epoch + 1}/{recipe.epochs}", unit="step", leave=False, disable=None) as bar:
-            for number, batch in enumerate(zip(*draws, strict=True), start=1):
-                state, sums = self.step(state, sums, train.images, train.labels, rate_tensor, *batch)
-                if number == steps or time.monotonic() - looked > 1:
-                    looked = time.monotonic()
-                    loss, accuracy = float(sums.loss) / number, float(sums.correct) / (number * recipe.batch_size)
-                    if not np.isfinite(loss):
-                        raise BenchmarkError(f"loss {loss} in epoch {epoch + 1}, at a learning rate of {rate:g}: lower learning_rate")
-                    bar.update(number - bar.n)
-                    bar.set_postfix(loss=f"{loss:.3f}", accuracy=f"{100 * accuracy:.2f}%")
-        return state, loss, accuracy
+            for call in _ahead(train, draws, length):
+                state, sums = self.steps(state, sums, rate_tensor, *call)
+                if before:  # look at the call before, so that the device always has the next one
+                    done += length
+                    loss, accuracy = self._look(before, done, epoch, rate)
+                    bar.set_postfix(loss=f"{loss:.3f}", accuracy=f"{100 * accuracy:.2f}%", refresh=False)
+                    bar.update(length)
+                before = sums
+        return state, *self._look(sums, steps, epoch, rate)
+
+    def _look(self, sums: Sums, steps: int, epoch: int, rate: float) -> tuple[float, float]:
+        """Mean loss and accuracy after that many steps of an epoch; waits for the device."""
+        loss, accuracy = float(sums.loss) / steps, float(sums.correct) / (steps * self.recipe.batch_size)
+        if not np.isfinite(loss):
+            raise BenchmarkError(f"loss {loss} in epoch {epoch + 1}, at a learning rate of {rate:g}: lower learning_rate")
+        return loss, accuracy
 
     def evaluate(self, state: State, data: Images) -> tuple[float, float]:
         """Loss, its l2 terms included, and accuracy over all of the images, not augmented."""
         loss, correct = 0.0, 0
         for start in range(0, len(data.indices), EVALUATION_BATCH):
             batch = data.indices[start : start + EVALUATION_BATCH]
-            entropy, penalty, right = self.score(state.weights, state.stats, data.images, data.labels, batch)
+            entropy, penalty, right = self.score(state.weights, state.stats, *data.batches(batch))
             loss += float(entropy) + float(penalty) * len(batch)
             correct += int(right)
         return loss / len(data.indices), correct / len(data.indices)
 
     def _compile(self, state: State, train: Images) -> float:
-        """Seconds that the first step takes longer than the second; a step is pure, so nothing of either stays."""
-        batch = (train.indices[: self.recipe.batch_size], *_still(self.recipe.batch_size))
+        """Seconds that the first call takes longer than the second; a call is pure, so nothing of either stays."""
+        batch_size = self.recipe.batch_size
+        length = steps_per_call(len(train.indices) // batch_size, self.most_steps)
+        order = train.indices[: length * batch_size].reshape(length, batch_size)
+        still = np.zeros((*order.shape, 2), np.float32), np.zeros(order.shape, bool)
         seconds = []
         for _ in range(2):
             start = time.perf_counter()
-            _, sums = self.step(state, no_sums(), train.images, train.labels, ops.convert_to_tensor(0.0, "float32"), *batch)
+            _, sums = self.steps(state, no_sums(), ops.convert_to_tensor(0.0, "float32"), *train.batches(order), *still)
             float(sums.loss)  # wait for the device
             seconds.append(time.perf_counter() - start)
         return max(0.0, seconds[0] - seconds[1])
 
 
+def steps_at_most(model: keras.Model, batch_size: int, device: Device) -> int:
+    """The most steps in one call that end within some 2 s, so that signals are heard.
+
+    A step takes three times the multiply-adds of its forward pass; counted here are 10^11 a second, which two cores of 2024
+    reach, and the original's table shows 1.7 to 3.2 times that for a GTX 1080 Ti. One on JAX's CPU, where XLA gives a loop's
+    body one thread.
+    """
+    if device.backend == "jax" and not device.gpu:
+        return 1
+    return max(1, int(2e11 / (3 * multiply_adds(model) * batch_size)))
+
+
+def steps_per_call(steps: int, most: int) -> int:
+    """The largest divisor of an epoch's steps that is at most `most`: calls of one length are compiled once."""
+    return max(length for length in range(1, min(steps, most) + 1) if steps % length == 0)
+
+
+def _ahead(data: Images, draws: EpochDraws, length: int) -> Iterator[tuple[Any, ...]]:
+    """What each call of an epoch takes, `length` steps of it; a thread gathers the next one's images while one is at work."""
+    parts = [array.reshape(-1, length, *array.shape[1:]) for array in draws]
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(data.batches, parts[0][0])
+        for number, (_, shifts, flips) in enumerate(zip(*parts, strict=True), start=1):
+            images, labels, order = coming.result()
+            if number < len(parts[0]):
+                coming = thread.submit(data.batches, parts[0][number])
+            yield images, labels, order, shifts, flips
+
+
 def make_step(model: keras.Model, recipe: Recipe, augmentation: Augment) -> Callable[..., tuple[State, Sums]]:
-    """The training step: (state, sums, images, labels, rate, indices, shifts, flips) to the next (state, sums).
+    """The training step: (state, sums, rate, images, labels, indices, shifts, flips) to the next (state, sums).
 
     A pure function, the same on every backend: what keras.Model's own train_step does to the same batch.
     """
     crossentropy = keras.losses.SparseCategoricalCrossentropy()
-    moves = augmentation.shift > 0 or augmentation.flip
+    moves = augmentation.shift > 0 or augmentation.flip or recipe.crop > 0
+    order = 0 if recipe.crop else augmentation.order
     trainable = [variable.shape for variable in model.trainable_variables]
     others = [variable.shape for variable in model.non_trainable_variables]
 
     def step(
-        state: State, sums: Sums, images: Tensor, labels: Tensor, rate: Tensor, indices: Tensor, shifts: Tensor, flips: Tensor
+        state: State, sums: Sums, rate: Tensor, images: Tensor, labels: Tensor, indices: Tensor, shifts: Tensor, flips: Tensor
     ) -> tuple[State, Sums]:
         x, y = ops.take(images, indices, axis=0), ops.take(labels, indices)
         if moves:
-            x = augment(x, shifts, flips, augmentation.order)
+            x = augment(x, shifts, flips, order, padded=recipe.crop > 0)
 
         def objective(weights: list[Tensor]) -> tuple[Tensor, tuple[list[Tensor], Tensor]]:
             probabilities, stats, penalties = model.stateless_call(
@@ -186,6 +242,21 @@ def make_step(model: keras.Model, recipe: Recipe, augmentation: Augment) -> Call
         return State(weights, pack(stats), memory, state.step + 1), Sums(sums.loss + loss, sums.correct + correct)
 
     return step
+
+
+def make_steps(step: Callable[..., tuple[State, Sums]]) -> Callable[..., tuple[State, Sums]]:
+    """Several steps in one call: as `step`, with a leading axis of steps on the indices, shifts and flips."""
+
+    def steps(
+        state: State, sums: Sums, rate: Tensor, images: Tensor, labels: Tensor, indices: Tensor, shifts: Tensor, flips: Tensor
+    ) -> tuple[State, Sums]:
+        def one(i: Tensor, carried: tuple[State, Sums]) -> tuple[State, Sums]:
+            return step(*carried, rate, images, labels, indices[i], shifts[i], flips[i])
+
+        length = indices.shape[0]
+        return one(0, (state, sums)) if length == 1 else ops.fori_loop(0, length, one, (state, sums))
+
+    return steps
 
 
 def make_score(model: keras.Model) -> Callable[..., tuple[Tensor, Tensor, Tensor]]:
@@ -237,8 +308,3 @@ def unpack(vector: Tensor, shapes: list[tuple[int, ...]]) -> list[Tensor]:
 
 def no_sums() -> Sums:
     return Sums(ops.convert_to_tensor(0.0, "float32"), ops.convert_to_tensor(0, "int32"))
-
-
-def _still(batch_size: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Draws that move nothing."""
-    return np.zeros((batch_size, 2), np.float32), np.zeros(batch_size, bool)

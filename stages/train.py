@@ -20,12 +20,19 @@ from resnet.params import Params, Variant
 ARRAYS = Path("data/arrays")
 MODELS = Path("models")
 SAVE_SECONDS = 30.0  # of training between two states on disk, unless the environment says otherwise
-SETTINGS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "TF_ENABLE_ONEDNN_OPTS", "XLA_FLAGS")  # may change bits
+SETTINGS = (  # may change the last bits
+    "STEPS_PER_CALL",
+    "OMP_NUM_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS",
+    "TF_ENABLE_ONEDNN_OPTS",
+    "XLA_FLAGS",
+)
 
 
 @dataclass(frozen=True)
 class Job:
-    """What is trained, on what and where: all that determines a result but the code."""
+    """What is trained, on what and where: all that determines a result but the code, and how the images and steps are handed on."""
 
     settings: Params
     name: str
@@ -34,6 +41,8 @@ class Job:
     train_split: Split
     test_split: Split | None  # where it is what the best epoch is chosen on
     device: Device
+    resident: bool  # the images, on the device
+    most_steps: int | None  # in a compiled call
 
     def identity(self) -> dict[str, Any]:
         settings, variant = self.settings, self.variant
@@ -52,12 +61,13 @@ class Job:
 def train(settings: Params, name: str, seed: int, arrays_folder: Path, folder: Path) -> None:
     """Train the variant of that name and write its folder, which is there whole or not at all; goes on where a killed run was."""
     variant = settings.variant(name)
-    save_seconds = _save_seconds()
+    save_seconds, most_steps, resident = _save_seconds(), _most_steps(), backend.flag("IMAGES_ON_DEVICE", default=True)
     train_split, test_split = _open(settings, arrays_folder)
     runs = resume.root()
     resume.forget_recorded(runs, Path("dvc.lock"))
     with resume.alone(runs / "locks" / resume.fingerprint({"output": str(folder.resolve())}), str(folder)):
-        job = Job(settings, name, variant, seed, train_split, test_split, backend.start(settings.train.precision))
+        device = backend.start(settings.train.precision)
+        job = Job(settings, name, variant, seed, train_split, test_split, device, resident, most_steps)
         run = f"{name}-seed{seed}-{resume.fingerprint(job.identity())}"
         with resume.alone(runs / "locks" / run, f"{name} with seed {seed}"):
             store = resume.Store(runs / run)
@@ -74,10 +84,13 @@ def _train(job: Job, store: resume.Store, save_seconds: float, folder: Path) -> 
 
     start = time.perf_counter()
     network, recipe, device = job.variant.network, job.variant.recipe, job.device
-    model = networks.build(network.version, network.depth, classes=len(job.train_split.classes), l2=recipe.l2)
-    recipe_name = job.settings.train.recipe
-    print(f"{network.name}, {model.count_params():,} parameters, seed {job.seed}: recipe {recipe_name}, epochs: {recipe.epochs}")
-    print(f"on {device.name}, Keras on {device.backend}, {job.settings.train.precision}, {job.train_split.source} data")
+    classes = len(job.train_split.classes)
+    model = networks.build(network.version, network.depth, width=network.width, classes=classes, l2=recipe.l2, l2_on=recipe.l2_on)
+    print(
+        f"{network.name}, {model.count_params():,} parameters, seed {job.seed}: recipe {job.variant.recipe_name}, epochs: {recipe.epochs}"
+    )
+    precision = f"{job.settings.train.precision} ({device.float32_products} products)" if device.gpu else job.settings.train.precision
+    print(f"on {device.name}, Keras on {device.backend}, {precision}, {job.train_split.source} data", flush=True)
     if not device.gpu:
         print("warning: no GPU found; on a CPU, 200 epochs of CIFAR-10 take many hours (REQUIRE_GPU=1 makes this an error)")
 
@@ -88,8 +101,8 @@ def _train(job: Job, store: resume.Store, save_seconds: float, folder: Path) -> 
     before, compiled_before = done.seconds, done.compile_seconds
     done = done._replace(starts=(*done.starts, len(done.history)))
     on_disk, saved_at = len(done.history), time.monotonic()
-    images, held_out = training.select(job.train_split, job.test_split, job.settings.train.holdout.fraction)
-    run = training.Training(model, recipe, job.settings.augment, job.seed, device)
+    images, held_out = training.select(job.train_split, job.test_split, job.settings.train.holdout.fraction, job.resident)
+    run = training.Training(model, recipe, job.settings.augment, job.seed, device, job.most_steps)
     try:
         with interrupt.raised():
             for epoch in run.epochs(images, held_out, first=len(done.history), state=done.state, losses=done.held_out_losses):
@@ -142,7 +155,7 @@ def _write(job: Job, done: Any, seconds: float, model: Any, store: resume.Store,
             "variant": job.name,
             "network": network.name,
             "seed": job.seed,
-            "recipe": settings.train.recipe,
+            "recipe": job.variant.recipe_name,
             "holdout": _holdout(settings.train.holdout),
             "checkpoint": "last" if done.best is None else "best",
             "checkpoint_epoch": len(done.history) - 1 if done.best is None else done.best,
@@ -154,6 +167,7 @@ def _write(job: Job, done: Any, seconds: float, model: Any, store: resume.Store,
             "peak_memory_mb": device.peak_memory_mb(),
             "device": device.name,
             "backend": device.backend,
+            "float32_products": device.float32_products,
             "deterministic": device.deterministic,
             "precision": settings.train.precision,
             "versions": backend.versions(device.backend),
@@ -174,6 +188,14 @@ def _save_seconds() -> float:
     if not seconds >= 0:
         raise BenchmarkError(f"SAVE_SECONDS is {text!r}: must be seconds, {SAVE_SECONDS:g} say, or 0 to save each epoch")
     return seconds
+
+
+def _most_steps() -> int | None:
+    """The environment's STEPS_PER_CALL."""
+    value = os.environ.get("STEPS_PER_CALL", "")
+    if value and not (value.isdecimal() and int(value)):
+        raise BenchmarkError(f"STEPS_PER_CALL is {value!r}: must be a whole number, at least 1")
+    return int(value) if value else None
 
 
 def _open(settings: Params, folder: Path) -> tuple[Split, Split | None]:

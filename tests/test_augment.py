@@ -57,6 +57,35 @@ def test_nothing_drawn_changes_nothing() -> None:
         np.testing.assert_array_equal(ours(images, np.zeros((4, 2)), np.zeros(4, bool), order), images)
 
 
+@pytest.mark.parametrize("flip", [False, True])
+def test_a_crop_is_that_of_the_image_padded_with_zeros(flip: bool) -> None:
+    images = np.random.default_rng(5).normal(size=(81, 32, 32, 3)).astype(np.float32)
+    shifts = [(row, column) for row in range(-4, 5) for column in range(-4, 5)]
+    padded = np.pad(images, ((0, 0), (4, 4), (4, 4), (0, 0)))
+    expected = [image[4 + row : 36 + row, 4 + column : 36 + column] for image, (row, column) in zip(padded, shifts, strict=True)]
+    if flip:
+        expected = [image[:, ::-1] for image in expected]
+    from keras import ops
+
+    from resnet.augment import augment
+
+    cropped = augment(ops.convert_to_tensor(images), np.array(shifts, np.float32), np.full(81, flip), 0, padded=True)
+    np.testing.assert_array_equal(ops.convert_to_numpy(cropped), expected)
+
+
+def test_every_crop_occurs_as_often() -> None:
+    draws = epoch_draws(0, 0, np.arange(20_000, dtype=np.int32), 32, shift=0.1, flip=True, crop=4)
+    assert draws.shifts.dtype == np.float32
+    offsets, counts = np.unique(draws.shifts.reshape(-1, 2), axis=0, return_counts=True)
+    assert offsets.tolist() == [[row, column] for row in range(-4, 5) for column in range(-4, 5)]
+    np.testing.assert_allclose(counts / counts.sum(), 1 / 81, rtol=0.3)
+
+
+def test_a_crop_leaves_the_order_alone() -> None:
+    images = np.arange(320, dtype=np.int32)
+    np.testing.assert_array_equal(epoch_draws(0, 0, images, 32, 0.1, True, 4).order, epoch_draws(0, 0, images, 32, 0.1, True).order)
+
+
 def test_every_offset_occurs_up_to_the_last() -> None:
     draws = epoch_draws(0, 0, np.arange(20_000, dtype=np.int32), 32, shift=0.1, flip=True)
     offsets, counts = np.unique(np.floor(draws.shifts + 0.5), return_counts=True)

@@ -1,4 +1,4 @@
-"""Real trainings, killed and interrupted; `make faults` is the long form."""
+"""Real trainings, killed and interrupted: they end with the bits of an undisturbed run."""
 
 import random
 import re
@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from demo import set_params
-from faults import kills
 from resnet.files import read_json
+from tests import kills
 
 
 @pytest.fixture(scope="module")

@@ -11,19 +11,19 @@ pytestmark = pytest.mark.usefixtures("device")
 
 Array = NDArray[np.float64]
 
-# version, n, parameters, of these trainable, convolutions, batch normalizations
+# version, n, parameters, of these trainable, convolutions, batch normalizations, millions of multiply-adds forward
 COUNTED = [
-    (1, 3, 274_442, 273_066, 21, 19),
-    (1, 5, 470_218, 467_946, 33, 31),
-    (1, 7, 665_994, 662_826, 45, 43),
-    (1, 9, 861_770, 857_706, 57, 55),
-    (1, 18, 1_742_762, 1_734_666, 111, 109),
-    (1, 27, 2_623_754, 2_611_626, 165, 163),
-    (2, 2, 574_090, 570_602, 22, 19),
-    (2, 6, 1_673_738, 1_663_338, 58, 55),
-    (2, 12, 3_323_210, 3_302_442, 112, 109),
-    (2, 18, 4_972_682, 4_941_546, 166, 163),
-    (2, 111, 30_539_498, 30_347_658, 1003, 1000),
+    (1, 3, 274_442, 273_066, 21, 19, 40.81),
+    (1, 5, 470_218, 467_946, 33, 31, 69.12),
+    (1, 7, 665_994, 662_826, 45, 43, 97.44),
+    (1, 9, 861_770, 857_706, 57, 55, 125.75),
+    (1, 18, 1_742_762, 1_734_666, 111, 109, 253.15),
+    (1, 27, 2_623_754, 2_611_626, 165, 163, 380.55),
+    (2, 2, 574_090, 570_602, 22, 19, 66.24),
+    (2, 6, 1_673_738, 1_663_338, 58, 55, 193.12),
+    (2, 12, 3_323_210, 3_302_442, 112, 109, 383.44),
+    (2, 18, 4_972_682, 4_941_546, 166, 163, 573.75),
+    (2, 111, 30_539_498, 30_347_658, 1003, 1000, 3523.66),
 ]
 
 
@@ -33,9 +33,12 @@ def build(version: int, n: int, **options: Any) -> Any:
     return model.build(version, (6 if version == 1 else 9) * n + 2, **options)
 
 
-@pytest.mark.parametrize(("version", "n", "parameters", "trainable", "convolutions", "normalizations"), COUNTED)
-def test_counts(version: int, n: int, parameters: int, trainable: int, convolutions: int, normalizations: int) -> None:
+@pytest.mark.parametrize(("version", "n", "parameters", "trainable", "convolutions", "normalizations", "millions"), COUNTED)
+def test_counts(version: int, n: int, parameters: int, trainable: int, convolutions: int, normalizations: int, millions: float) -> None:
+    from resnet.model import multiply_adds
+
     model = build(version, n)
+    assert multiply_adds(model) / 1e6 == pytest.approx(millions, abs=0.005)
     assert model.count_params() == parameters
     assert sum(int(np.prod(weight.shape)) for weight in model.trainable_weights) == trainable
     layers = Counter(type(layer).__name__ for layer in model.layers)
@@ -52,6 +55,25 @@ def test_counts(version: int, n: int, parameters: int, trainable: int, convoluti
         "Dense": 1,
     }
     assert model.output_shape == (None, 10)
+
+
+def test_the_papers_width_has_the_papers_counts() -> None:
+    model = build(2, 18, width="paper")
+    assert model.count_params() == 1_727_482
+    assert sum(int(np.prod(weight.shape)) for weight in model.trainable_weights) == 1_703_258
+    original = build(2, 18, width="original")
+    assert [type(layer) for layer in model.layers] == [type(layer) for layer in original.layers]
+    inner = [layer.filters for layer in model.layers if type(layer).__name__ == "Conv2D" and layer.kernel_size == (3, 3)]
+    assert inner == [16] + [16] * 18 + [32] * 18 + [64] * 18
+
+
+def test_l2_on_all_is_on_every_trainable_parameter() -> None:
+    for version in (1, 2):
+        model = build(version, 1, l2=3e-4, l2_on="all")
+        rng = np.random.default_rng(version)
+        model.set_weights([rng.normal(size=weight.shape) for weight in model.get_weights()])
+        squares = sum(float(np.sum(np.square(np.asarray(weight, np.float64)))) for weight in model.trainable_weights)
+        assert float(sum(model.losses)) == pytest.approx(3e-4 * squares, rel=1e-5)
 
 
 def test_every_convolution_is_the_originals() -> None:

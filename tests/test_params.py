@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +51,56 @@ def test_suffixed_section_trains_a_network_twice(raw: dict[str, Any]) -> None:
     assert params.parse(raw).variant("ResNet20v1-wide").network.name == "ResNet20v1"
 
 
+def test_recipes_are_the_published_ones(raw: dict[str, Any]) -> None:
+    """What makes a figure comparable is in the code, and params.yaml must start out with it."""
+    for name in ("keras", "paper"):
+        raw["train"]["recipe"] = name
+        variant = params.parse(raw).variant("ResNet110v1")
+        assert variant.recipe == params.PUBLISHED_RECIPES[name]
+        assert variant.recipe_name == name
+    recipe = variant.recipe
+    steps = 50_000 // recipe.batch_size
+    assert (recipe.optimizer, recipe.learning_rate, recipe.momentum, recipe.batch_size) == ("sgd", 0.1, 0.9, 128)
+    assert [drop.factor for drop in recipe.drops] == [0.1, 0.01]
+    assert [steps * drop.epoch for drop in recipe.drops] == pytest.approx([32_000, 48_000], rel=0.001)
+    assert steps * recipe.epochs == pytest.approx(64_000, rel=0.001)
+    assert steps * recipe.warmup.epochs == pytest.approx(400, rel=0.03)
+    assert recipe.learning_rate * recipe.warmup.factor == pytest.approx(0.01)
+    assert 2 * recipe.l2 == 1e-4
+
+
+def test_warmup_is_for_deep_networks(raw: dict[str, Any]) -> None:
+    raw["train"]["recipe"] = "paper"
+    variants = params.parse(raw).variants
+    assert {name for name, variant in variants.items() if variant.recipe.warmup.epochs} == {"ResNet110v1", "ResNet110v2"}
+    assert {variant.recipe_name for variant in variants.values()} == {"paper"}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "name"),
+    [
+        ("model.batch_size", 64, "keras with batch_size 64"),
+        ("recipes.keras.batch_size", 64, "keras with batch_size 64"),
+        ("model.epochs", 3, "keras"),  # a short run of it
+        ("recipes.keras.epochs", 3, "keras with epochs 3"),
+        ("recipes.keras.drops", [], "keras with other drops"),
+        ("augment.order", 1, "keras with augment.order 1"),
+        ("model.crop", 4, "keras with crop 4"),
+        ("preprocess.subtract_pixel_mean", False, "keras with preprocess.subtract_pixel_mean False"),
+    ],
+)
+def test_a_recipe_is_named_with_what_differs(settings: Callable[..., params.Params], key: str, value: Any, name: str) -> None:
+    assert settings({key: value}).variant("model").recipe_name == name
+
+
+def test_the_papers_width_is_another_network(raw: dict[str, Any]) -> None:
+    raw["ResNet164v2"]["width"] = "paper"
+    raw["variants"].append("ResNet164v2")
+    assert params.parse(raw).variant("ResNet164v2").network.name == "ResNet164v2 (paper's width)"
+
+
 WRONG: list[tuple[str, Any, str]] = [
-    ("model.nn", 3, "model.nn: unknown key; allowed: version, n, optimizer, "),
+    ("model.nn", 3, "model.nn: unknown key; allowed: version, n, width, optimizer, "),
     ("model.n", 0, "model.n is 0: must be greater than or equal to 1"),
     ("model.n", 201, "model.n is 201: must be less than or equal to 200"),
     ("model.n", "3", "model.n is '3': must be a valid integer"),
@@ -62,6 +111,8 @@ WRONG: list[tuple[str, Any, str]] = [
     ("model", {"version": 1}, "model.n: missing"),
     ("ResNet20v1", {"version": 1, "n": 5}, "ResNet20v1: its version 1 and n 5 make ResNet32v1"),
     ("ResNet32v1.version", 2, "ResNet32v1: its version 2 and n 5 make ResNet47v2"),
+    ("model.width", "wide", "model.width is 'wide': must be 'original' or 'paper'"),
+    ("model.width", "paper", "model: width is 'paper', which version 2 alone has"),
     ("model.learning_rate", -0.1, "model.learning_rate is -0.1: must be greater than 0"),
     ("model.learning_rate", float("nan"), "model.learning_rate is nan: must be a finite number"),
     ("recipes.keras.learning_rate", 0, "recipes.keras.learning_rate is 0: must be greater than 0"),
@@ -75,6 +126,11 @@ WRONG: list[tuple[str, Any, str]] = [
         "recipes.keras: drops must name each epoch once, in order; they name [9, 9]",
     ),
     ("recipes.keras.drops", [{"epoch": 9, "rate": 1.0}], "recipes.keras.drops.0."),
+    ("recipes.paper.l2_on", "kernels", "recipes.paper.l2_on is 'kernels': must be 'convolutions' or 'all'"),
+    ("recipes.paper.crop", -1, "recipes.paper.crop is -1: must be greater than or equal to 0"),
+    ("recipes.paper.warmup.factor", 0, "recipes.paper.warmup.factor is 0: must be greater than 0"),
+    ("recipes.paper.warmup.steps", 400, "recipes.paper.warmup.steps: unknown key; allowed: epochs, factor, depth"),
+    ("recipes.paper.warmup.epochs", 83, "recipes.paper: drops begin at epoch 82, before the 83 epochs of warmup end"),
     ("recipes", [], "recipes is []: must be a section with keys"),
     ("variants", [], "variants is []: must be a list of names of sections, at least one"),
     ("variants", ["model", "model"], "variants is ['model', 'model']: names 'model' twice"),
@@ -92,7 +148,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("augment.order", 2, "augment.order is 2: must be 0 or 1"),
     ("augment.shift", 1.0, "augment.shift is 1.0: must be less than 1"),
     ("train.precision", "float16", "train.precision is 'float16': must be 'float32' or 'bfloat16'"),
-    ("train.recipe", "paper2", "train.recipe is 'paper2': must be one of recipes: keras"),
+    ("train.recipe", "paper2", "train.recipe is 'paper2': must be one of recipes: keras, paper"),
     ("train.holdout.split", "test", "train.holdout: fraction must be 1 with split test"),
     ("train.holdout.fraction", 1, "train.holdout: fraction must be less than 1 with split train"),
     ("recipes.keras.plateau_factor", 0.3, "model: plateau_factor is 0.3 but train.holdout holds out no image"),

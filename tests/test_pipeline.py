@@ -215,6 +215,8 @@ def test_train_refuses(loose: Any, warm: Path) -> None:
     assert "'ResNet20v1' is not among variants of params.yaml: model, ResNet11v2" in loose("stages.train", "ResNet20v1", "0")
     assert "7 is not among seeds of params.yaml: 0" in loose("stages.train", "model", "7")
     assert "KERAS_BACKEND is 'torch': must be tensorflow or jax" in loose("stages.train", "model", "0", KERAS_BACKEND="torch")
+    assert "STEPS_PER_CALL is 'ten': must be a whole number, at least 1" in loose("stages.train", "model", "0", STEPS_PER_CALL="ten")
+    assert "IMAGES_ON_DEVICE is 'no': must be 0 or 1" in loose("stages.train", "model", "0", IMAGES_ON_DEVICE="no")
     if not os.environ.get("CUDA_VISIBLE_DEVICES"):
         assert "REQUIRE_GPU is 1, but no GPU was found" in loose("stages.train", "model", "0", REQUIRE_GPU="1", CUDA_VISIBLE_DEVICES="-1")
     shutil.rmtree(warm / "data" / "arrays" / "train")

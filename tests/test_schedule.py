@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from resnet.schedule import learning_rate, plateau_scale, plateaued
+from resnet.schedule import learning_rate, plateau_scale, plateaued, warmed_up
 
 pytestmark = pytest.mark.usefixtures("device")
 
@@ -21,9 +21,10 @@ def test_is_the_originals_step_for_step() -> None:
 
 
 def test_factors_are_of_the_base_and_may_rise() -> None:
-    warm = [(0, 0.1), (1, 1.0), (82, 0.1)]
+    warm = warmed_up([(82, 0.1)], 1, 0.1)
     assert [learning_rate(epoch, 0.1, warm) for epoch in (0, 1, 81, 82)] == pytest.approx([0.01, 0.1, 0.1, 0.01])
     assert learning_rate(5, 0.1, []) == 0.1
+    assert warmed_up(DROPS, 0, 0.1) == DROPS
 
 
 @pytest.mark.parametrize("patience", [1, 2, 5])

@@ -50,7 +50,8 @@ def run(seed: int, accuracy: float, **changes: Any) -> dict[str, Any]:
         "errors": round(10000 - 100 * accuracy),
     }
     times = {"seconds_per_epoch": 10.0 + seed, "total_seconds": 2000.0, "compile_seconds": 5.0, "peak_memory_mb": 900}
-    where = {"device": "some card", "backend": "tensorflow", "versions": {"keras": "3.15.1", "tensorflow": "2.21.0"}}
+    versions = {"keras": "3.15.1", "tensorflow": "2.21.0"}
+    where = {"device": "some card", "backend": "tensorflow", "float32_products": "tf32", "versions": versions}
     return {"seed": seed, "accuracy": accuracy, "checkpoint": "last", "checkpoint_epoch": 199, **same, **times, **where, **changes}
 
 

@@ -1,0 +1,191 @@
+"""The pictures: what they show, and DVC's plots of it as SVG and as a page that needs no network."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pandas as pd
+import pytest
+
+from demo import copy_checkout, environment
+from resnet import pictures
+from resnet.errors import BenchmarkError
+from resnet.metrics import Metrics
+from resnet.params import Network
+from stages.report import plot, read_histories, read_published
+from tests.test_report import PUBLISHED, made
+from tests.test_review import git, write
+
+NETWORKS = {"model": Network(version=1, n=3), "ResNet32v1": Network(version=1, n=5), "ResNet56v2": Network(version=2, n=6)}
+
+
+def metrics(**changed: dict[str, Any]) -> dict[str, Metrics]:
+    return {name: Metrics.model_validate(made(NETWORKS[name], **changes)) for name, changes in changed.items()}
+
+
+def history(*accuracies: float, rate: float = 1e-3, **columns: list[float]) -> pd.DataFrame:
+    epochs = range(len(accuracies))
+    return pd.DataFrame({"epoch": epochs, "learning_rate": rate, "loss": 0.5, "accuracy": accuracies, **columns})
+
+
+def test_curves_are_the_mean_and_range_of_the_seeds_of_one_version() -> None:
+    histories = {
+        "model": [history(0.5, 0.8), history(0.6, 0.9)],
+        "ResNet32v1": [history(0.4, 0.7, val_accuracy=[0.3, 0.6])],
+        "ResNet56v2": [history(0.1)],
+    }
+    figures = metrics(model={}, ResNet32v1={"data": "synthetic"}, ResNet56v2={})
+    drawn = pictures.curves(1, NETWORKS, figures, histories)
+    assert tuple(drawn.columns) == pictures.CURVES
+    assert drawn.to_numpy().tolist() == [
+        ["ResNet20v1 (model)", "training, augmented", 0, 55.0, 50.0, 60.0],
+        ["ResNet20v1 (model)", "training, augmented", 1, 85.0, 80.0, 90.0],
+        ["ResNet32v1, synthetic", "training, augmented", 0, 40.0, 40.0, 40.0],
+        ["ResNet32v1, synthetic", "training, augmented", 1, 70.0, 70.0, 70.0],
+        ["ResNet32v1, synthetic", "held out", 0, 30.0, 30.0, 30.0],
+        ["ResNet32v1, synthetic", "held out", 1, 60.0, 60.0, 60.0],
+    ]
+    assert pictures.curves(2, NETWORKS, figures, histories)["variant"].tolist() == ["ResNet56v2"]
+    assert pictures.curves(2, NETWORKS, {}, {}).empty
+
+
+def test_variants_with_the_same_rates_share_a_line() -> None:
+    histories = {"model": [history(0.5, 0.8)] * 2, "ResNet32v1": [history(0.4, 0.7)], "ResNet56v2": [history(0.1, 0.2, rate=0.1)]}
+    drawn = pictures.rates(NETWORKS, metrics(model={}, ResNet32v1={}, ResNet56v2={}), histories)
+    assert drawn.to_numpy().tolist() == [
+        ["ResNet20v1 (model), ResNet32v1", 0, 1e-3],
+        ["ResNet20v1 (model), ResNet32v1", 1, 1e-3],
+        ["ResNet56v2", 0, 0.1],
+        ["ResNet56v2", 1, 0.1],
+    ]
+
+
+def test_each_figure_stands_in_one_picture_and_every_published_one_beside_the_full_runs() -> None:
+    figures = metrics(model={}, ResNet32v1={"epochs": 12}, ResNet56v2={"data": "synthetic"})
+    drawn = pictures.speed(NETWORKS, figures, read_published(PUBLISHED))
+    assert drawn.iloc[0].to_dict() == {
+        "network": "ResNet20v1 (model)",
+        "origin": "this benchmark, recipe keras",
+        "accuracy": 91.5,
+        "low": 91.29,
+        "high": 91.71,
+        "seconds_per_epoch": 15.26,
+        "device": "NVIDIA H100 80GB HBM3",
+    }
+    published = drawn.iloc[1:]
+    original = published[published["origin"] == pictures.ORIGINAL]
+    assert original[["network", "accuracy", "seconds_per_epoch"]].to_numpy().tolist() == [
+        ["ResNet20v1", "92.16", "35"],
+        ["ResNet32v1", "92.46", "50"],
+        ["ResNet44v1", "92.50", "70"],
+        ["ResNet56v1", "92.71", "90"],
+        ["ResNet110v1", "92.65", "165"],
+        ["ResNet56v2", "93.01", "100"],
+        ["ResNet110v2", "93.15", "180"],
+    ]
+    papers = published[published["origin"] == pictures.PAPER]
+    assert dict(zip(papers["network"], papers["accuracy"], strict=True))["ResNet110v1"] == "93.39"
+    assert len(papers) == 10
+    assert papers["seconds_per_epoch"].isna().all()
+    apart = pictures.apart(NETWORKS, figures)
+    assert apart[["variant", "group"]].to_numpy().tolist() == [
+        ["ResNet32v1", "short: 12 of 200 epochs"],
+        ["ResNet56v2, synthetic", "synthetic images, not CIFAR-10"],
+    ]
+
+
+def test_nothing_trained_is_files_with_a_header_alone(tmp_path: Path) -> None:
+    plot(NETWORKS, tmp_path / "runs", tmp_path / "history", PUBLISHED, tmp_path / "all")
+    lines = {path.stem: path.read_text().splitlines() for path in (tmp_path / "all").iterdir()}
+    assert {name: len(found) for name, found in lines.items()} == {"v1": 1, "v2": 1, "rates": 1, "apart": 1, "speed": 18}
+
+
+@pytest.mark.parametrize(("text", "said"), [("", "not CSV: "), ("epoch,accuracy\n0,0.5\n", "learning_rate: missing")])
+def test_a_broken_history_is_one_line(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "seed0.csv").write_text(text)
+    with pytest.raises(BenchmarkError) as caught:
+        read_histories(tmp_path)
+    assert str(caught.value).startswith(f"{tmp_path / 'seed0.csv'}: {said}")
+    assert "\n" not in str(caught.value)
+
+
+# --- under a real dvc
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout with made results of two variants, on main and, others, in the workspace."""
+    checkout = tmp_path_factory.mktemp("pictures") / "a checkout"
+    copy_checkout(checkout, {"variants": ["model", "ResNet56v2"]})
+    for branch, shift in (("main", 0.0), ("change", 0.05)):
+        git(checkout, "checkout", "--quiet", "-b", branch)
+        for name, network in (("model", "ResNet20v1"), ("ResNet56v2", "ResNet56v2")):
+            write(checkout, name, 1, [0.9 + shift, 0.91 + shift], network=network)
+            folder = checkout / "metrics" / "plots" / "history" / name
+            folder.mkdir(parents=True, exist_ok=True)
+            for seed in (0, 1):
+                history(0.5 + shift, 0.6, 0.7).to_csv(folder / f"seed{seed}.csv", index=False)
+            confusion = checkout / "metrics" / "plots" / "confusion" / f"{name}.csv"
+            confusion.parent.mkdir(exist_ok=True)
+            confusion.write_text("actual,predicted,images\ncat,cat,90\ncat,dog,10\ndog,cat,5\ndog,dog,95\n")
+        command(checkout, "-m", "stages.report")
+        git(checkout, "add", ".")
+        git(checkout, "commit", "--quiet", "-m", branch)
+    return checkout
+
+
+def command(checkout: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=checkout, env=environment(checkout), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def texts(path: Path) -> list[str]:
+    """What is written in an SVG file."""
+    return [element.text for element in ElementTree.parse(path).iter("{http://www.w3.org/2000/svg}text") if element.text]
+
+
+def test_svg_of_the_workspace_and_of_two_commits(drawn: Path) -> None:
+    command(drawn, "plots.py")
+    pages = {path.stem: texts(path) for path in (drawn / "metrics" / "pictures").iterdir()}
+    assert set(pages) == {
+        "learning-curves-v1",
+        "learning-curves-v2",
+        "learning-rate",
+        "accuracy-and-time",
+        "confusion-of-the-model-under-study",  # and no picture of short runs: there are none
+    }
+    assert "ResNet20v1 (model)" in pages["learning-curves-v1"]
+    assert "ResNet56v2" not in pages["learning-curves-v1"]
+    assert {"20v1 (model)", "56v2", "110v1", "this benchmark, recipe keras", pictures.ORIGINAL} <= set(pages["accuracy-and-time"])
+    assert {"cat", "dog", "90", "95"} <= set(pages["confusion-of-the-model-under-study"])
+    command(drawn, "plots.py", "--out", "both", "main", "change")
+    for path in (drawn / "both").iterdir():
+        assert {"main", "change"} <= set(texts(path)), path
+
+
+def test_a_folder_with_anything_else_in_it_is_left_alone(drawn: Path) -> None:
+    done = subprocess.run([sys.executable, "plots.py", "--out", "tests"], cwd=drawn, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("plots: tests holds ")
+    assert (drawn / "tests" / "conftest.py").exists()
+
+
+def test_the_page_needs_no_network(drawn: Path) -> None:
+    command(drawn, "-m", "dvc", "plots", "diff", "main", "change")
+    page = (drawn / "dvc_plots" / "index.html").read_text(encoding="utf-8")
+    local, links, rest = re.split(r"<template.*?>(.*?)</template>", page, flags=re.DOTALL)
+    assert links.count("<script src=") == 3  # DVC's own, which a browser loads only where the local file is missing
+    assert re.findall(r'src="(.*?)"', local) == ["../.venv/vega.js"]
+    assert "src=" not in rest
+    specifications = [json.loads(text) for text in re.findall(r"var spec = (.*);\n", rest)]
+    assert len([each for each in specifications if each]) == 5  # nothing of short runs: there are none
+    command(drawn, "plots.py", "--scripts", ".venv/vega.js")
+    scripts = (drawn / ".venv" / "vega.js").read_text(encoding="utf-8")
+    assert all(f"window.{name}=" in scripts for name in ("vega", "vegaLite", "vegaEmbed"))
