@@ -7,7 +7,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 GPU ?= $(if $(shell command -v nvidia-smi 2>/dev/null),1,0)
 RUN_LOCK := $(if $(filter 1,$(GPU)),requirements-gpu.lock,requirements.lock)
 
-.PHONY: help demo test check format reproduce review plots lock clean
+.PHONY: help demo test check format reproduce review plots speed lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -38,6 +38,12 @@ review: $(VENV)/.installed-$(RUN_LOCK)  ## what a change did to the results, as 
 
 plots: $(VENV)/.installed-$(RUN_LOCK)  ## DVC's plots as SVG, to metrics/pictures
 	@python plots.py
+
+PARTS ?=
+speed: $(VENV)/.installed-requirements-dev.lock  ## our training beside other ways, an hour: PARTS="ways depths overheads agreement"
+	@python -c "import torch" 2>/dev/null || python -m pip install --quiet --require-hashes -r requirements-speed.lock || \
+		echo "PyTorch is not installed, so the tables go without it; its CPU build is on PyTorch's own index, see speed/README.md"
+	@python -m speed $(PARTS)
 
 lock: $(VENV)/.installed-requirements-dev.lock  ## pin anew what pyproject.toml asks for
 	@uv pip compile pyproject.toml $(UV) -o requirements.lock
