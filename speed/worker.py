@@ -75,8 +75,8 @@ class Worker:
 
     def _answer(self) -> dict[str, Any]:
         assert self._process.stdout
-        assert self._process.stderr
         for line in self._process.stdout:
             if line.startswith("{"):  # a library's chatter is not ours
                 return dict(json.loads(line))
-        raise BenchmarkError(f"{self._module} ended: {self._process.stderr.read().strip()}")
+        said = self._process.communicate()[1]  # waits until it is gone
+        raise BenchmarkError(f"{self._module} ended: {said.strip()}")

@@ -56,7 +56,7 @@ SGD = {"recipes.keras.optimizer": "sgd", "recipes.keras.learning_rate": 0.005, "
 
 @pytest.mark.parametrize(
     ("version", "optimizer", "changes", "most_steps"),
-    [(1, "adam", {}, 1), (2, "adam", {}, 1), (1, "adam", {}, 5), (1, "sgd", SGD, 1), (2, "sgd", SGD, 1), (1, "sgd", SGD, 5)],
+    [(1, "adam", {}, 1), (2, "adam", {}, 1), (1, "sgd", SGD, 1), (2, "sgd", SGD, 1), (1, "sgd", SGD, 5)],
 )
 def test_steps_are_keras_own(
     settings: Settings,
