@@ -1,6 +1,7 @@
 """The parts of the benchmark, each returning what stands in the JSON: the ways in turns, depths and batches, the host's overheads."""
 
 import json
+import shutil
 import statistics
 import subprocess
 import sys
@@ -100,14 +101,17 @@ def overheads(log: Callable[[str], None]) -> dict[str, list[float]]:
 
 def _first_step(checkout: Path) -> float:
     """Seconds from the start of `train` until its first epoch has run, less that epoch's own."""
-    start = time.perf_counter()
+    shutil.rmtree(checkout / ".resume", ignore_errors=True)  # else it gives the result of the run before
+    start, seconds = time.perf_counter(), 0.0
     command = [sys.executable, "-u", "-m", "stages.train", "model", "0"]
     with subprocess.Popen(command, cwd=checkout, env=environment(checkout), stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
         for line in process.stdout:
             if line.startswith("epoch 1/"):
-                return time.perf_counter() - start - float(line.split()[-2])
-    raise BenchmarkError("train ended before its first epoch did")
+                seconds = time.perf_counter() - start - float(line.split()[-2])
+    if not seconds:
+        raise BenchmarkError("train ended before its first epoch did")
+    return seconds
 
 
 def machine() -> dict[str, Any]:
