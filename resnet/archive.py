@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import hashlib
+import io
 import lzma
 import tarfile
 import zlib
@@ -154,7 +155,7 @@ class _Bounded:
         return self._file.tell()
 
     def write(self, _data: bytes, /) -> int:
-        raise NotImplementedError  # tarfile's type asks for it; reading never calls it
+        raise io.UnsupportedOperation("write")  # tarfile's type asks for the method; reading never calls it
 
     def close(self) -> None:
         pass  # the file belongs to the caller
