@@ -125,6 +125,22 @@ def _native_messages_held() -> Iterator[None]:
             del os.environ["TF_CPP_MIN_LOG_LEVEL"]  # TensorFlow has read it; processes started from here decide for themselves
 
 
+@contextmanager
+def memory_errors(advice: str) -> Iterator[None]:
+    """Within the block, a device or a host without memory left is a BenchmarkError with that advice."""
+    try:
+        yield
+    except Exception as error:
+        if (
+            not isinstance(error, MemoryError)
+            and type(error).__name__ != "ResourceExhaustedError"
+            and "RESOURCE_EXHAUSTED" not in str(error)
+        ):
+            raise
+        told = next((line.strip() for line in str(error).splitlines() if "memory" in line or "OOM" in line), type(error).__name__)
+        raise BenchmarkError(f"out of memory: {told[:200]}; {advice}") from error
+
+
 def versions(backend: str) -> dict[str, str]:
     """Versions of what computes a result."""
     return {"python": platform.python_version(), **{name: metadata.version(name) for name in ("keras", backend, "numpy")}}

@@ -1,6 +1,5 @@
 """CIFAR-10 as it lies on disk, https://www.cs.toronto.edu/~kriz/cifar.html: eight files, of which seven are Python pickles."""
 
-import hashlib
 import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from resnet.errors import BenchmarkError
+from resnet.files import sha256
 
 FOLDER = Path("data/cifar-10-batches-py")
 CLASSES = 10
@@ -43,9 +43,8 @@ def check_official(folder: Path, members: Mapping[str, Member] = OFFICIAL) -> No
         path = folder / name
         if not path.is_file():
             raise BenchmarkError(f"{path}: missing")
-        with path.open("rb") as file:
-            if path.stat().st_size != member.size or hashlib.file_digest(file, "sha256").hexdigest() != member.sha256:
-                raise BenchmarkError(f"{path}: not the official file, whose SHA-256 is {member.sha256}")
+        if path.stat().st_size != member.size or sha256(path) != member.sha256:
+            raise BenchmarkError(f"{path}: not the official file, whose SHA-256 is {member.sha256}")
 
 
 def read_split(folder: Path, split: Literal["train", "test"]) -> tuple[np.ndarray, np.ndarray]:

@@ -1,5 +1,6 @@
 """Files and folders that are either whole under their final name or not there."""
 
+import hashlib
 import json
 import shutil
 from collections.abc import Iterator
@@ -50,6 +51,12 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise BenchmarkError(f"{path}: must hold a JSON object, holds {type(value).__name__}")
     return value
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _refuse_constant(name: str) -> float:

@@ -23,7 +23,7 @@ import yaml
 from numpy.typing import NDArray
 
 from resnet.errors import BenchmarkError
-from resnet.files import replaced
+from resnet.files import replaced, sha256
 
 KEPT = 2  # states: where the last is damaged, the one before it is used
 
@@ -49,7 +49,7 @@ class Store:
         try:
             with partial.open("wb") as file:
                 np.savez(file, **saved.arrays, notes=np.frombuffer(json.dumps(saved.notes).encode(), np.uint8))  # type: ignore[arg-type]
-            digest = _sha256(partial)
+            digest = sha256(partial)
             _sync(partial)
             partial.rename(self.folder / f"epoch{saved.epochs}-{digest}.npz")
             _sync(self.folder)
@@ -119,7 +119,7 @@ def code(pipeline: Path, stage: str) -> dict[str, str]:
         deps = yaml.safe_load(pipeline.read_text(encoding="utf-8"))["stages"][stage]["deps"]
     except (yaml.YAMLError, KeyError, TypeError) as error:
         raise BenchmarkError(f"{pipeline}: no deps of a stage {stage}: {' '.join(str(error).split())}") from error
-    return {dep: _sha256(pipeline.parent / dep) for dep in deps if dep.endswith(".py")}
+    return {dep: sha256(pipeline.parent / dep) for dep in deps if dep.endswith(".py")}
 
 
 def forget_recorded(folder: Path, lock: Path) -> None:
@@ -166,11 +166,6 @@ def _epochs(path: Path) -> int:
     """The number in epoch<number>-<SHA-256>.npz."""
     number = path.stem.partition("-")[0].removeprefix("epoch")
     return int(number) if number.isdecimal() else 0
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _sync(path: Path) -> None:

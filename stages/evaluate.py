@@ -4,6 +4,7 @@ Writes below metrics/, small enough for git: runs/<variant>.json, predictions/<v
 image, 1 where it is right), plots/history/<variant>/seed<seed>.csv and plots/confusion/<variant>.csv.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 from resnet import arrays, backend, history, params, scores
 from resnet.arrays import Split
 from resnet.errors import BenchmarkError, run_stage
-from resnet.files import read_json, replaced, write_json, write_text
+from resnet.files import read_json, replaced, sha256, write_json, write_text
 
 ARRAYS = Path("data/arrays")
 MODELS = Path("models")
@@ -33,10 +34,11 @@ def evaluate(name: str, seeds: tuple[int, ...], models: Path, test: Split, metri
             raise BenchmarkError(f"{models / name}/seed{seed} holds {held}; run `dvc repro evaluate@{name}`")
         if (about["data"], about["pixel_mean_sha256"]) != (test.source, test.pixel_mean_sha256):
             raise BenchmarkError(f"{models / name}/seed{seed} was trained on other data than data/arrays/test holds; run `dvc repro`")
+    checkpoints = {seed: checkpoint(models / name / f"seed{seed}", about) for seed, about in abouts.items()}
     backend.start()
     runs, results = [], []
     for seed, about in abouts.items():
-        result, penalty = _score(models / name / f"seed{seed}" / f"{about['checkpoint']}.keras", test)
+        result, penalty = _score(checkpoints[seed], test)
         results.append(result)
         measured = {"accuracy": result.accuracy, "errors": result.errors, "loss": result.cross_entropy + penalty}
         runs.append({**about, **measured, "images": len(result.right)})
@@ -60,10 +62,22 @@ def _about(folder: Path) -> dict[str, Any]:
     if not (folder / "training.json").exists():
         raise BenchmarkError(f"{folder}: no trained model for this seed; run `dvc repro train@{folder.parent.name}-{folder.name[4:]}`")
     about = read_json(folder / "training.json")
-    for key in ("variant", "seed", "network", "epochs", "checkpoint", "data", "pixel_mean_sha256"):
+    for key in ("variant", "seed", "network", "epochs", "checkpoint", "data", "pixel_mean_sha256", "sha256"):
         if key not in about:
             raise BenchmarkError(f"{folder}/training.json: {key}: missing; train this seed anew with `dvc repro --force`")
     return about
+
+
+def checkpoint(folder: Path, about: Mapping[str, Any]) -> Path:
+    """The file that a training chose; raises BenchmarkError where it is missing or another than was written with that training.json."""
+    path = folder / f"{about['checkpoint']}.keras"
+    if not path.exists():
+        raise BenchmarkError(f"{path}: no such file; run `dvc checkout {folder}`, or train this seed anew with `dvc repro --force`")
+    if sha256(path) != about["sha256"].get(path.name):
+        raise BenchmarkError(
+            f"{path}: damaged, or another's: its SHA-256 is not the one in training.json; run `dvc checkout --force {folder}`"
+        )
+    return path
 
 
 def _score(path: Path, test: Split) -> tuple[scores.Score, float]:
@@ -72,8 +86,11 @@ def _score(path: Path, test: Split) -> tuple[scores.Score, float]:
 
     try:
         model = keras.models.load_model(path, compile=False, safe_mode=True)  # a Lambda layer is code
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise BenchmarkError(f"{path}: not a whole Keras checkpoint: {str(error).splitlines()[0]}") from error
+    except MemoryError:
+        raise
+    except Exception as error:  # a file that is damaged or made to harm can raise anything
+        told = next(iter(str(error).splitlines()), type(error).__name__)
+        raise BenchmarkError(f"{path}: not a whole Keras checkpoint: {told[:200]}") from error
     probabilities = model.predict(test.images, batch_size=BATCH, verbose=0)
     return scores.score(probabilities, test.labels), float(sum(model.losses))
 
@@ -83,7 +100,8 @@ def main(argv: list[str]) -> None:
         raise SystemExit("usage: python -m stages.evaluate VARIANT")
     settings = params.load()
     settings.variant(argv[0])
-    evaluate(argv[0], settings.seeds, MODELS, arrays.open_split(ARRAYS / "test"), METRICS)
+    with backend.memory_errors("end what else is using it"):
+        evaluate(argv[0], settings.seeds, MODELS, arrays.open_split(ARRAYS / "test"), METRICS)
 
 
 if __name__ == "__main__":

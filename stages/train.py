@@ -7,6 +7,7 @@ import math
 import os
 import time
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from resnet import arrays, backend, history, interrupt, params, resume
 from resnet.arrays import Split
 from resnet.backend import Device
 from resnet.errors import BenchmarkError, Interrupted, run_stage
-from resnet.files import replaced, write_json
+from resnet.files import replaced, sha256, write_json
 from resnet.params import Params, Variant
 
 ARRAYS = Path("data/arrays")
@@ -44,6 +45,7 @@ class Job:
     resident: bool  # the images, on the device
     most_steps: int | None  # in a compiled call
 
+    @cached_property  # as it was at the start: an edit to the code while it trains is none of this run
     def identity(self) -> dict[str, Any]:
         settings, variant = self.settings, self.variant
         return {
@@ -68,7 +70,7 @@ def train(settings: Params, name: str, seed: int, arrays_folder: Path, folder: P
     with resume.alone(runs / "locks" / resume.fingerprint({"output": str(folder.resolve())}), str(folder)):
         device = backend.start(settings.train.precision)
         job = Job(settings, name, variant, seed, train_split, test_split, device, resident, most_steps)
-        run = f"{name}-seed{seed}-{resume.fingerprint(job.identity())}"
+        run = f"{name}-seed{seed}-{resume.fingerprint(job.identity)}"
         with resume.alone(runs / "locks" / run, f"{name} with seed {seed}"):
             store = resume.Store(runs / run)
             if store.give_result(folder):
@@ -173,6 +175,8 @@ def _write(job: Job, done: Any, seconds: float, model: Any, store: resume.Store,
             "versions": backend.versions(device.backend),
             "data": job.train_split.source,
             "pixel_mean_sha256": job.train_split.pixel_mean_sha256,
+            "identity": job.identity,
+            "sha256": {path.name: sha256(path) for path in sorted(partial.glob("*.keras"))},
         }
         write_json(partial / "training.json", about)
         store.keep_result(partial)
@@ -235,7 +239,8 @@ def main(argv: list[str]) -> None:
     settings = params.load()
     if seed not in settings.seeds:
         raise BenchmarkError(f"{seed} is not among seeds of params.yaml: {', '.join(map(str, settings.seeds))}")
-    train(settings, name, seed, ARRAYS, MODELS / name / f"seed{seed}")
+    with backend.memory_errors("lower batch_size, or keep the images off it by IMAGES_ON_DEVICE=0"):
+        train(settings, name, seed, ARRAYS, MODELS / name / f"seed{seed}")
 
 
 if __name__ == "__main__":

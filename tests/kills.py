@@ -29,6 +29,7 @@ SMALL = {
 COMMAND = (sys.executable, "-m", "stages.train", "model", "0")
 FOLDER = Path("models/model/seed0")
 TIMES = ("seconds_per_epoch", "total_seconds", "compile_seconds", "checkpoint_seconds", "starts", "peak_memory_mb")
+VARYING = (*TIMES, "sha256")  # a checkpoint names the day it was saved
 
 
 class Outcome(NamedTuple):
@@ -59,7 +60,7 @@ def outcome(folder: Path) -> Outcome:
                 lambda path, item, name=name: weights.update({f"{name}/{path}": item[()]} if isinstance(item, h5py.Dataset) else {})
             )
     rows = [line.split(",")[:-1] for line in (folder / FOLDER / "history.csv").read_text().splitlines()]
-    about = {key: value for key, value in read_json(folder / FOLDER / "training.json").items() if key not in TIMES}
+    about = {key: value for key, value in read_json(folder / FOLDER / "training.json").items() if key not in VARYING}
     return Outcome(weights, rows, about)
 
 

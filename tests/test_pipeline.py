@@ -1,6 +1,7 @@
 """The pipeline under a real dvc, on small synthetic data: what runs, and what does not."""
 
 import ast
+import json
 import os
 import re
 import shutil
@@ -13,7 +14,7 @@ import pytest
 import yaml
 
 from demo import copy_checkout, environment
-from resnet.files import read_json
+from resnet.files import read_json, sha256
 from tests.conftest import ROOT
 
 SMALL = {
@@ -224,13 +225,37 @@ def test_train_refuses(loose: Any, warm: Path) -> None:
     assert (warm / "models" / "model" / "seed0" / "last.keras").exists()
 
 
+def put(path: Path, content: bytes) -> None:
+    """Write a file anew, never through what is a link into DVC's cache, perhaps."""
+    path.unlink()
+    path.write_bytes(content)
+
+
 def test_evaluate_refuses(loose: Any, warm: Path) -> None:
     before = (warm / "metrics" / "runs" / "model.json").read_bytes()
     folder = warm / "models" / "model" / "seed0"
     checkpoint = folder / "last.keras"
-    checkpoint.unlink()  # a link into DVC's cache, perhaps: write anew, never through it
-    checkpoint.write_bytes(b"PK not a zip")
-    assert "last.keras: not a whole Keras checkpoint" in loose("stages.evaluate", "model")
+    about, history = read_json(folder / "training.json"), (folder / "history.csv").read_text()
+
+    def refusal(changed: dict[str, Any]) -> str:
+        put(folder / "training.json", json.dumps({**about, **changed}).encode())
+        return str(loose("stages.evaluate", "model"))
+
+    assert "seed0 holds ResNet11v2 with seed 0; run `dvc repro evaluate@model`" in refusal({"variant": "ResNet11v2"})
+    assert "seed0 holds model with seed 1; run" in refusal({"seed": 1})
+    assert "seed0 was trained on other data than data/arrays/test holds" in refusal({"pixel_mean_sha256": "0" * 64})
+    put(folder / "history.csv", history.replace("0,0.001", "0,fast").encode())
+    assert "history.csv, line 2: must be epoch 0 and" in refusal({})
+    put(folder / "history.csv", history.encode())
+    put(folder / "training.json", b"{}")
+    assert "training.json: variant: missing; train this seed anew" in loose("stages.evaluate", "model")
+    other = warm / "models" / "ResNet11v2" / "seed0" / "last.keras"
+    put(checkpoint, other.read_bytes())
+    assert "last.keras: damaged, or another's: its SHA-256 is not the one in training.json" in refusal({})
+    put(checkpoint, b"PK not a zip")
+    assert "last.keras: not a whole Keras checkpoint" in refusal({"sha256": {"last.keras": sha256(checkpoint)}})
+    checkpoint.unlink()
+    assert "last.keras: no such file; run `dvc checkout models/model/seed0`" in refusal({})
     shutil.rmtree(folder)
     assert "models/model/seed0: no trained model for this seed; run `dvc repro train@model-0`" in loose("stages.evaluate", "model")
     assert (warm / "metrics" / "runs" / "model.json").read_bytes() == before
