@@ -19,7 +19,8 @@ demo: $(VENV)/.installed-$(RUN_LOCK)  ## the whole pipeline on small synthetic d
 test: $(VENV)/.installed-requirements-dev.lock  ## the tests
 	@python -m pytest
 
-check: $(VENV)/.installed-requirements-dev.lock  ## lint, format and types
+check: $(VENV)/.installed-requirements-dev.lock  ## lint, format, types, and whether the locks hold what pyproject.toml asks for
+	@python locks.py
 	@ruff check .
 	@ruff format --check .
 	@mypy
@@ -49,7 +50,9 @@ lock: $(VENV)/.installed-requirements-dev.lock  ## pin anew what pyproject.toml 
 	@uv pip compile pyproject.toml $(UV) -o requirements.lock
 	@uv pip compile pyproject.toml $(UV) -c requirements.lock --extra gpu -o requirements-gpu.lock
 	@uv pip compile pyproject.toml $(UV) -c requirements.lock --extra dev -o requirements-dev.lock
+	@uv pip compile pyproject.toml $(filter-out --universal,$(UV)) $(CPU_TORCH) -c requirements.lock --extra speed -o requirements-speed.lock
 UV := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command 'make lock'
+CPU_TORCH := --python-platform x86_64-unknown-linux-gnu --extra-index-url https://download.pytorch.org/whl/cpu --index-strategy unsafe-best-match
 
 clean:  ## remove .venv, the states of unfinished trainings and the caches of the tools; models, data and results stay
 	rm -rf $(VENV) .resume .mypy_cache .ruff_cache .pytest_cache

@@ -16,6 +16,7 @@ from resnet.errors import BenchmarkError
 from resnet.files import replaced
 
 CHUNK = 2**18  # bytes read at once
+NAME = 200  # characters of an entry's name that an error shows
 MOST_ENTRIES = 100  # an official archive has 9; one repacked on a Mac has twice as many
 OPENERS: dict[bytes, Callable[[IO[bytes]], Any]] = {
     b"\x1f\x8b": lambda file: gzip.GzipFile(fileobj=file),
@@ -62,7 +63,7 @@ def _from_tar(source: Path, target: Path, members: Mapping[str, Member], name: s
     with source.open("rb") as file:
         stream = _Bounded(file, name, 2 * sum(member.size for member in members.values()) + 2**20)
         for info in _entries(stream, name):
-            where = f"{name}: {info.name!r}"
+            where = f"{name}: {info.name[:NAME]!r}"
             _refuse_hostile(info, largest, where)
             folder, _, member = info.name.removeprefix("./").partition("/")
             if info.isdir() or folder != FOLDER.name or member not in members:

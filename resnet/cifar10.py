@@ -1,6 +1,8 @@
 """CIFAR-10 as it lies on disk, https://www.cs.toronto.edu/~kriz/cifar.html: eight files, of which seven are Python pickles."""
 
+import mmap
 import pickle
+import pickletools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -156,16 +158,26 @@ class _Unpickler(pickle.Unpickler):
         return _ADMITTED[module, name]
 
 
+def _refuse_bomb(data: mmap.mmap) -> None:
+    """Raise ValueError where a value is said to be longer than the file, or a memo to hold more than was there: Python would make room."""
+    for count, (opcode, argument, _) in enumerate(pickletools.genops(data)):  # type: ignore[arg-type]  # an mmap reads as a file does
+        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and isinstance(argument, int) and argument > count:
+            raise ValueError(f"a memo of {argument:,} values")
+
+
 def _load(path: Path) -> dict[Any, Any]:
     try:
-        with path.open("rb") as file:
-            value = _Unpickler(file, encoding="bytes").load()
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            _refuse_bomb(data)
+            data.seek(0)
+            value = _Unpickler(data, encoding="bytes").load()
     except FileNotFoundError as error:
         raise BenchmarkError(f"{path}: no such file") from error
     except OSError:
         raise
     except Exception as error:  # a pickle that is damaged or made to harm can raise anything
-        raise BenchmarkError(f"{path}: not a file in CIFAR-10's format: {' '.join(str(error).split()) or type(error).__name__}") from error
+        said = ascii(str(error))[1:-1][:200] or type(error).__name__
+        raise BenchmarkError(f"{path}: not a file in CIFAR-10's format: {said}") from error
     if not isinstance(value, dict):
         raise BenchmarkError(f"{path}: must hold a dict, holds {type(value).__name__}")
     return value

@@ -99,6 +99,7 @@ def refused(tmp_path: Path, source: Path, said: str) -> None:
     assert str(caught.value).startswith(f"{source}: ")
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < len(f"{source}: ") + 400
     assert {path for path in tmp_path.rglob("*") if path != source} == before
 
 
@@ -116,6 +117,7 @@ HOSTILE = {
     "other length": (entry(MEMBER, b"<html>"), "has 6 bytes, the official file 3"),
     "oversized": (entry("bomb", b"0" * 300_001), "'bomb' has 300,001 bytes, no official file more than 300,000"),
     "name of two lines": (entry("a\nb", type=tarfile.FIFOTYPE), r"'a\nb' is neither"),
+    "long name": (entry("a" * 50_000, type=tarfile.FIFOTYPE), "aaa' is neither"),
     "pickle": (entry(MEMBER, pickle.dumps(os.getcwd)), "bytes, the official file 3"),
 }
 

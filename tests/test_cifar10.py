@@ -1,6 +1,7 @@
 import hashlib
 import os
 import pickle
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,29 @@ def test_pickle_is_never_run_as_code(tmp_path: Path, name: str) -> None:
         cifar10.read_split(tmp_path, "test")
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    {
+        "bytes that are not there": b"B\xff\xff\xff\x7f.",
+        "a memo of 34 GB": b"Nr\xff\xff\xff\x7f.",
+        "a memo of 34 GB, as text": b"Np2147483647\n.",
+        "an error of two lines, with a bell": b"ca\x07\nb\n.",
+        "a long error": b"c" + b"a" * 5000 + b"\nb\n.",
+    }.items(),
+)
+def test_a_small_file_takes_little_memory_and_one_short_line(tmp_path: Path, name: str, data: bytes) -> None:
+    (tmp_path / "test_batch").write_bytes(data)
+    tracemalloc.start()
+    try:
+        with pytest.raises(BenchmarkError, match=r"test_batch: not a file in CIFAR-10's format") as caught:
+            cifar10.read_split(tmp_path, "test")
+        assert tracemalloc.get_traced_memory()[1] < 2**20, name
+    finally:
+        tracemalloc.stop()
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < len(str(tmp_path)) + 300
 
 
 def batch(data: Any, labels: Any) -> dict[bytes, Any]:

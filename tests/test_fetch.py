@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from demo import copy_checkout, environment
 from resnet.cifar10 import FOLDER
 from resnet.errors import BenchmarkError
 from resnet.params import Data, Synthetic
 from stages import fetch as stage
+from tests.connections import heard, listening
 from tests.loopback import Site, serve, status
 from tests.test_archive import CONTENTS, MEMBERS, files, make
 
@@ -45,6 +47,20 @@ def test_from_a_url(data: Path, packed: bytes, capsys: pytest.CaptureFixture[str
         fetch(data, site.url)
     assert capsys.readouterr().out == f"{data / FOLDER.name} is there already\n"
     assert len(site.requests) == 1
+
+
+def test_its_connections_are_heard(tmp_path: Path, packed: bytes) -> None:
+    """So that test_pipeline.py's, that no other stage makes one, can fail."""
+    checkout = tmp_path / "checkout"
+    with Site(serve(packed)) as site:
+        copy_checkout(checkout, {"data.urls": [site.url]})
+        env = {**environment(checkout), **listening(tmp_path / "connections"), "CIFAR10_ARCHIVE": ""}
+        done = subprocess.run([sys.executable, "-m", "stages.fetch"], cwd=checkout, env=env, capture_output=True, text=True, check=False)
+    assert "no URL of data.urls gave" in done.stderr  # its files are not CIFAR-10's
+    assert len(site.requests) == 1
+    connected = [event for event in heard(tmp_path / "connections") if event.kind == "connects"]
+    assert [event.what for event in connected] == [f"127.0.0.1:{site.server.server_port}"]
+    assert connected[0].command.endswith("-m stages.fetch")
 
 
 @pytest.mark.parametrize("change", ["more", "other", "missing"])

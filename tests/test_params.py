@@ -3,6 +3,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from demo import set_params
 from resnet import params
@@ -117,6 +118,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("model.learning_rate", float("nan"), "model.learning_rate is nan: must be a finite number"),
     ("recipes.keras.learning_rate", 0, "recipes.keras.learning_rate is 0: must be greater than 0"),
     ("recipes.keras.batch_size", 0, "recipes.keras.batch_size is 0: must be greater than or equal to 1"),
+    ("recipes.keras.epochs", 2**31, "recipes.keras.epochs is 2147483648: must be less than 2147483648"),
     ("recipes.keras.epoch", 0, "recipes.keras.epoch: unknown key; allowed: optimizer, learning_rate"),
     ("recipes.keras.optimizer", "lion", "recipes.keras.optimizer is 'lion': must be 'adam' or 'sgd'"),
     ("recipes.keras.momentum", 0.9, "recipes.keras: momentum is 0.9 but adam has none"),
@@ -139,6 +141,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("seeds", [0, 0], "seeds is [0, 0]: names 0 twice"),
     ("seeds", [-1], "seeds is [-1]: must hold whole numbers from 0"),
     ("seeds", [False], "seeds is [False]: must be a list of whole numbers"),
+    ("tr\nian", {}, r"tr\nian: unknown section; allowed: "),
     ("trian", {}, "trian: unknown section; allowed: variants, seeds, data, "),
     ("data.source", "cifar", "data.source is 'cifar': must be 'cifar10' or 'synthetic'"),
     ("data.urls", ["ftp://a/b"], "data.urls.0 is 'ftp://a/b': "),
@@ -148,6 +151,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("augment.order", 2, "augment.order is 2: must be 0 or 1"),
     ("augment.shift", 1.0, "augment.shift is 1.0: must be less than 1"),
     ("train.precision", "float16", "train.precision is 'float16': must be 'float32' or 'bfloat16'"),
+    ("train.recipe", "a\nb", r"train.recipe is 'a\nb': must match pattern '^[A-Za-z0-9_-]+$'"),
     ("train.recipe", "paper2", "train.recipe is 'paper2': must be one of recipes: keras, paper"),
     ("train.holdout.split", "test", "train.holdout: fraction must be 1 with split test"),
     ("train.holdout.fraction", 1, "train.holdout: fraction must be less than 1 with split train"),
@@ -173,19 +177,65 @@ def test_missing_section(raw: dict[str, Any], key: str) -> None:
         params.parse(raw)
 
 
-@pytest.mark.parametrize("text", ["", "- a\n", "a: [\n", "seeds: 1\nseeds: 2\n", "\x00", "? [a]\n: b\n"])
-def test_what_is_not_a_params_file(tmp_path: Path, text: str) -> None:
+NO_PARAMS: list[tuple[str, str]] = [
+    ("", "must hold sections, holds None"),
+    ("- a\n", "must hold sections, holds ['a']"),
+    ("a: [\n", "not YAML: "),
+    ("seeds: 1\nseeds: 2\n", "not YAML: 'seeds' is given twice"),
+    ("\x00", "not YAML: "),
+    ("? [a]\n: b\n", "not YAML: "),
+    ("[" * 5000, "not YAML: nested too deeply"),
+    ('a: "\\U99999999"', "not YAML: "),
+    ("a: !!int b", "not YAML: no value for its tag 'tag:yaml.org,2002:int'"),
+    ("a: !!timestamp b", "not YAML: no value for its tag 'tag:yaml.org,2002:timestamp'"),
+    ("a: !!python/object/apply:os.system [ls]", "not YAML: could not determine a constructor for the tag"),
+    ("a: " + "1" * 5000, "not YAML: a value of 5,000 characters, more than 1,000"),
+    ("a" * 1001, "not YAML: a value of 1,001 characters, more than 1,000"),
+]
+
+
+@pytest.mark.parametrize(("text", "said"), NO_PARAMS, ids=[text[:20] for text, _ in NO_PARAMS])
+def test_what_is_not_a_params_file(tmp_path: Path, text: str, said: str) -> None:
     path = tmp_path / "params.yaml"
     path.write_text(text)
     with pytest.raises(BenchmarkError) as caught:
         params.load(path)
-    assert str(caught.value).startswith(f"{path}: ")
-    assert "\n" not in str(caught.value)
+    assert str(caught.value).startswith(f"{path}: {said}")
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("text", ["2026-99-99", "010", "0x10", "1:30", "1_000", "yes", "=", "1e5x"])
+def test_what_dvc_may_read_as_another_value_is_no_number(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text((ROOT / "params.yaml").read_text(encoding="utf-8").replace("n: 3", f"n: {text}"), encoding="utf-8")
+    with pytest.raises(BenchmarkError, match=f"model.n is '?{text}'?: must be a valid integer"):
+        params.load(path)
+
+
+def test_an_error_is_one_short_line(tmp_path: Path, raw: dict[str, Any]) -> None:
+    path = tmp_path / "params.yaml"
+    deep, many = [[["x" * 900] * 99] * 99] * 99, {"b" * 100 + str(i): 1 for i in range(9)}
+    for changes in ({"a\nb\x1b": 1}, {"seeds": deep}, {"a" * 100: 1}, {"recipes": many}):
+        path.write_text(yaml.safe_dump({**raw, **changes}), encoding="utf-8")
+        with pytest.raises(BenchmarkError) as caught:
+            params.load(path)
+        assert str(caught.value).isprintable()
+        assert len(str(caught.value)) <= len(f"{path}: ") + 510
+
+
+def test_aliases_that_multiply_are_not_written_out(tmp_path: Path, raw: dict[str, Any]) -> None:
+    levels = ["&a0 [x, x]", *(f"&a{i} [*a{i - 1}, *a{i - 1}]" for i in range(1, 60))]  # 2^60 values
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump({**raw, "seeds": None}).replace("seeds: null", f"seeds: [{', '.join(levels)}]"), encoding="utf-8")
+    with pytest.raises(BenchmarkError, match=r"seeds is .*: must be a list of whole numbers"):
+        params.load(path)
 
 
 def test_no_file(tmp_path: Path) -> None:
     with pytest.raises(BenchmarkError, match=r"no such file; run the stages from the root"):
         params.load(tmp_path / "params.yaml")
+    with pytest.raises(BenchmarkError, match="Is a directory"):
+        params.load(tmp_path)
 
 
 def test_numbers_are_read_as_dvc_reads_them(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import yaml
 from demo import copy_checkout, environment
 from resnet.files import read_json, sha256
 from tests.conftest import ROOT
+from tests.connections import heard, listening
 
 SMALL = {
     "data.source": "synthetic",
@@ -29,9 +30,9 @@ SMALL = {
 AUTHOR = {f"GIT_{who}_{what}": "tests@localhost" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
 
 
-def run(checkout: Path, *command: str, ok: bool = True) -> str:
-    """What the command prints, both streams; it must end as `ok` says."""
-    env = {**environment(checkout), **AUTHOR}
+def run(checkout: Path, *command: str, ok: bool = True, more: Mapping[str, str] | None = None) -> str:
+    """What the command prints, both streams; it must end as `ok` says, with `more` in its environment."""
+    env = {**environment(checkout), **AUTHOR, **(more or {})}
     done = subprocess.run(command, cwd=checkout, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     assert (done.returncode == 0) == ok, done.stdout
     return done.stdout
@@ -46,7 +47,7 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A checkout after its first `dvc repro`, committed, and what that printed; never changed by a test."""
     checkout = tmp_path_factory.mktemp("first") / "a checkout"  # with a space
     copy_checkout(checkout, SMALL)
-    printed = run(checkout, "dvc", "repro")
+    printed = run(checkout, "dvc", "repro", more=listening(checkout.parent / "connections"))
     run(checkout, "git", "add", ".")
     run(checkout, "git", "commit", "--quiet", "-m", "first")
     return checkout, printed
@@ -78,6 +79,27 @@ def test_repro_runs_every_stage_and_writes_every_result(first: tuple[Path, str])
     assert page.index("Synthetic data") < page.index("| model")
     assert not run(checkout, "git", "status", "--porcelain")
     assert (checkout / "data" / "arrays" / "train" / "images.npy").stat().st_nlink == 2  # in DVC's cache by a link, not a copy
+
+
+def test_nothing_connects_to_anything(first: tuple[Path, str], warm: Path) -> None:
+    """fetch alone does, and not for synthetic data; test_fetch.py has it heard."""
+    folder = first[0].parent / "connections"
+    run(warm, "python", "review.py", "HEAD", more=listening(folder))
+    run(warm, "python", "plots.py", more=listening(folder))
+    events = heard(folder)
+    assert not [event for event in events if event.kind != "starts"]
+    started = "\n".join(event.command for event in events)
+    scripts = [f"stages.{stage}" for stage in ("fetch", "preprocess", "train", "evaluate", "report")]
+    for name in (*scripts, "review.py", "plots.py", "dvc repro"):
+        assert name in started
+
+
+def test_dvc_sends_nothing_about_its_user(tmp_path: Path) -> None:
+    copy_checkout(tmp_path, {})
+    ask = ("python", "-c", "from dvc import analytics; print(analytics.is_enabled())")
+    assert run(tmp_path, *ask, more={"DVC_NO_ANALYTICS": ""}) == "False\n"  # .dvc/config alone says so
+    (tmp_path / ".dvc" / "config").write_text("[core]\n    analytics = true\n")
+    assert run(tmp_path, *ask, more={"DVC_NO_ANALYTICS": ""}) == "True\n"
 
 
 def test_nothing_to_do(warm: Path) -> None:
@@ -266,3 +288,45 @@ def test_a_users_keras_json_is_not_obeyed(warm: Path) -> None:
     printed = run(warm, "env", f"KERAS_HOME={warm}", "python", "-m", "stages.evaluate", "model")
     assert "errors on 50 test images" in printed
     assert not run(warm, "git", "diff", "--stat", "metrics/predictions")
+
+
+MAKE_HOSTILE = """\
+import json, os, sys, zipfile
+from resnet import backend
+backend.start()
+import keras
+
+def other(old, new):  # the same checkpoint with another configuration
+    with zipfile.ZipFile(old) as read, zipfile.ZipFile(new, "w") as write:
+        for name in read.namelist():
+            data = read.read(name)
+            if name == "config.json":
+                config = json.loads(data)
+                layer = next(layer for layer in config["config"]["layers"] if layer["class_name"] == "Lambda")
+                layer.update(module="os", class_name="system", config="touch harm", registered_name=None)
+                data = json.dumps(config)
+            write.writestr(name, data)
+
+images = keras.Input((32, 32, 3))
+scores = keras.layers.Dense(10, activation="softmax")(keras.layers.Lambda(lambda x: (open("harm", "w"), x[:, 0, 0, :])[1])(images))
+keras.Model(images, scores).save("lambda.keras")
+other("lambda.keras", "system.keras")
+os.remove("harm")
+keras.models.load_model("lambda.keras", compile=False, safe_mode=False)
+assert os.path.exists("harm"), "the attack is none"
+os.remove("harm")
+"""
+
+
+def test_a_checkpoint_is_never_run_as_code(warm: Path) -> None:
+    """The same file harms where Keras is told to trust it."""
+    run(warm, "python", "-c", MAKE_HOSTILE)
+    for name in ("lambda", "system"):
+        checkpoint = warm / "models" / "model" / "seed0" / "last.keras"
+        checkpoint.unlink()
+        shutil.copy(warm / f"{name}.keras", checkpoint)
+        before = (warm / "metrics" / "runs" / "model.json").read_bytes()
+        printed = run(warm, "python", "-m", "stages.evaluate", "model", ok=False)
+        assert re.fullmatch(r"evaluate: models/model/seed0/last\.keras: [^\n]+\n", printed)
+        assert not (warm / "harm").exists()
+        assert (warm / "metrics" / "runs" / "model.json").read_bytes() == before
