@@ -7,7 +7,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 GPU ?= $(if $(shell command -v nvidia-smi 2>/dev/null),1,0)
 RUN_LOCK := $(if $(filter 1,$(GPU)),requirements-gpu.lock,requirements.lock)
 
-.PHONY: help demo test check format reproduce review plots speed lock clean
+.PHONY: help demo test check format reproduce verify review plots speed lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -31,6 +31,9 @@ format: $(VENV)/.installed-requirements-dev.lock  ## format the code, mend what 
 
 reproduce: $(VENV)/.installed-$(RUN_LOCK)  ## the real thing, `dvc repro`: hours a network on a GPU
 	@dvc repro
+
+verify: $(VENV)/.installed-$(RUN_LOCK)  ## evaluate the checkpoints anew and compare with metrics/
+	@python verify.py
 
 BASE ?= main
 REV ?= workspace

@@ -72,7 +72,7 @@ def summarize(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 RUN_PLACE = ("device", "backend", "float32_products", "deterministic")
-RUN = ("seed", "accuracy", "errors", "loss", "checkpoint", "checkpoint_epoch", *MEDIANS, *RUN_PLACE)
+RUN = ("seed", "accuracy", "errors", "loss", "checkpoint", "checkpoint_epoch", *MEDIANS, *RUN_PLACE, "evaluated_on", "evaluated_with")
 
 
 def _joined(values: Any) -> str:

@@ -26,7 +26,7 @@ def evaluate(name: str, seeds: tuple[int, ...], models: Path, test: Split, metri
 
     Raises BenchmarkError where the folder of a listed seed is missing or not whole; nothing is written then.
     """
-    abouts = {seed: _about(models / name / f"seed{seed}") for seed in seeds}
+    abouts = {seed: read_about(models / name / f"seed{seed}") for seed in seeds}
     histories = {seed: history.read(models / name / f"seed{seed}" / "history.csv", about["epochs"]) for seed, about in abouts.items()}
     for seed, about in abouts.items():
         if (about["variant"], about["seed"]) != (name, seed):
@@ -35,13 +35,14 @@ def evaluate(name: str, seeds: tuple[int, ...], models: Path, test: Split, metri
         if (about["data"], about["pixel_mean_sha256"]) != (test.source, test.pixel_mean_sha256):
             raise BenchmarkError(f"{models / name}/seed{seed} was trained on other data than data/arrays/test holds; run `dvc repro`")
     checkpoints = {seed: checkpoint(models / name / f"seed{seed}", about) for seed, about in abouts.items()}
-    backend.start()
+    device = backend.start()
     runs, results = [], []
     for seed, about in abouts.items():
         result, penalty = _score(checkpoints[seed], test)
         results.append(result)
         measured = {"accuracy": result.accuracy, "errors": result.errors, "loss": result.cross_entropy + penalty}
-        runs.append({**about, **measured, "images": len(result.right)})
+        place = {"evaluated_on": device.name, "evaluated_with": device.backend}
+        runs.append({**about, **measured, **place, "images": len(result.right)})
         print(f"{name} seed {seed}: {result.errors:,} errors on {len(result.right):,} test images, accuracy {result.accuracy:.2f} %")
     summary = scores.summarize(runs)
 
@@ -58,11 +59,12 @@ def evaluate(name: str, seeds: tuple[int, ...], models: Path, test: Split, metri
     return summary
 
 
-def _about(folder: Path) -> dict[str, Any]:
+def read_about(folder: Path) -> dict[str, Any]:
+    """What a training says of itself; raises BenchmarkError where it is missing or lacks a key."""
     if not (folder / "training.json").exists():
         raise BenchmarkError(f"{folder}: no trained model for this seed; run `dvc repro train@{folder.parent.name}-{folder.name[4:]}`")
     about = read_json(folder / "training.json")
-    for key in ("variant", "seed", "network", "epochs", "checkpoint", "data", "pixel_mean_sha256", "sha256"):
+    for key in ("variant", "seed", "network", "epochs", "checkpoint", "data", "pixel_mean_sha256", "sha256", "identity"):
         if key not in about:
             raise BenchmarkError(f"{folder}/training.json: {key}: missing; train this seed anew with `dvc repro --force`")
     return about

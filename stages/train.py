@@ -47,17 +47,23 @@ class Job:
 
     @cached_property  # as it was at the start: an edit to the code while it trains is none of this run
     def identity(self) -> dict[str, Any]:
-        settings, variant = self.settings, self.variant
         return {
             "code": resume.code(Path("dvc.yaml"), "train"),
-            "variant": [self.name, variant.network.model_dump(), variant.recipe.model_dump(), variant.recipe_epochs],
-            "settings": [settings.train.model_dump(), settings.augment.model_dump(), settings.data.source],
+            "parameters": chosen(self.settings, self.name),
             "seed": self.seed,
             "data": [arrays.digest(split) for split in (self.train_split, self.test_split) if split],
             "device": asdict(self.device),
             "versions": backend.versions(self.device.backend),
             "environment": {name: os.environ.get(name) for name in SETTINGS},
         }
+
+
+def chosen(settings: Params, name: str) -> dict[str, Any]:
+    """All parameters that determine a variant's training but the seed, as JSON has them."""
+    variant = settings.variant(name)
+    parts = {"network": variant.network, "recipe": variant.recipe, "train": settings.train, "augment": settings.augment}
+    dumped = {key: part.model_dump(mode="json") for key, part in parts.items()}
+    return {"variant": name, **dumped, "recipe_epochs": variant.recipe_epochs, "source": settings.data.source}
 
 
 def train(settings: Params, name: str, seed: int, arrays_folder: Path, folder: Path) -> None:

@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 import yaml
 
-from demo import copy_checkout, environment
-from resnet.files import read_json, sha256
+from demo import copy_checkout, environment, set_params
+from resnet.files import read_json, sha256, write_json
 from tests.conftest import ROOT
 from tests.connections import heard, listening
+from verify import agree
 
 SMALL = {
     "data.source": "synthetic",
@@ -245,6 +246,41 @@ def test_train_refuses(loose: Any, warm: Path) -> None:
     shutil.rmtree(warm / "data" / "arrays" / "train")
     assert "images.npy: no such file; run `dvc repro preprocess`" in loose("stages.train", "model", "0")
     assert (warm / "models" / "model" / "seed0" / "last.keras").exists()
+
+
+def test_verify_compares_every_figure_with_what_the_checkpoints_score(loose: Any, warm: Path) -> None:
+    printed = run(warm, "python", "verify.py")
+    assert "model: 8 figures compared, 0 wrong\n" in printed  # 3 of the run, 4 over the runs, the digits
+    assert "16 figures checked: metrics/ holds what the checkpoints score\n" in printed
+
+    path, code = warm / "metrics" / "runs" / "model.json", warm / "resnet" / "schedule.py"
+    told = read_json(path)
+    write_json(path, {**told, "loss": told["loss"] + 1e-9})
+    code.write_text(code.read_text() + "\n")
+    done = subprocess.run(["python", "verify.py"], cwd=warm, env=environment(warm), capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    lines = done.stderr.splitlines()
+    assert "models/model/seed0: trained by other code than lies here: resnet/schedule.py" in lines
+    assert any(line.startswith("metrics/runs/model.json: loss is ") for line in lines)
+    assert lines[-1].startswith("verify: 3 wrong, of 16 figures; ")
+
+    write_json(path, told)
+    set_params(warm / "params.yaml", {"variants": ["model"], "model.learning_rate": 0.5})
+    code.write_text(code.read_text()[:-1])
+    printed = run(warm, "python", "verify.py", ok=False)
+    assert "models/model/seed0: trained with other parameters than params.yaml has for model\nverify: 1 wrong, of 8 figures" in printed
+
+    shutil.rmtree(warm / "models")
+    assert "verify: nothing to verify: no listed variant has both" in loose("verify")
+
+
+@pytest.mark.parametrize(
+    ("figure", "apart", "near"),
+    [("errors", 2, True), ("errors", 3, False), ("loss", 9e-5, True), ("loss", 2e-4, False), ("accuracy", 0.03, False)],
+)
+def test_elsewhere_two_errors_and_a_little_loss_are_allowed(figure: str, apart: float, near: bool) -> None:
+    assert agree(figure, 90.0, 90.0 + apart, 10_000, exact=False) == near
+    assert not agree(figure, 90.0, 90.0 + apart, 10_000, exact=True)
 
 
 def put(path: Path, content: bytes) -> None:
