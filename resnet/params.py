@@ -1,20 +1,18 @@
 """params.yaml as frozen, checked values. A stage loads it whole, before its own work, and hands on the values it needs."""
 
 import re
-import reprlib
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError, model_validator
 
+from resnet import strict_yaml
 from resnet.errors import BenchmarkError
+from resnet.strict_yaml import line, shown
 
 PATH = Path("params.yaml")
-LONGEST = 1000  # characters of a key or a value
-LINE = 500  # of an error
 
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1, lt=2**31)]
@@ -207,26 +205,17 @@ VARIANT_NAME = re.compile(r"model|(ResNet\d+v\d+)(-[A-Za-z0-9]+)?")
 
 def load(path: Path = PATH) -> Params:
     """Read and check all of params.yaml; raises BenchmarkError with the key, its value and what is allowed."""
-    try:
-        raw = yaml.load(path.read_text(encoding="utf-8"), _Loader)
-    except FileNotFoundError as error:
-        raise BenchmarkError(f"{path}: no such file; run the stages from the root of the checkout") from error
-    except OSError as error:
-        raise BenchmarkError(f"{path}: {error.strerror}") from error
-    except RecursionError as error:
-        raise BenchmarkError(f"{path}: not YAML: nested too deeply") from error
-    except (yaml.YAMLError, ValueError, OverflowError) as error:  # the last two of bytes and escapes that are no character
-        raise BenchmarkError(f"{path}: not YAML: {_line(' '.join(str(error).split()))}") from error
+    raw = strict_yaml.read(path)
     try:
         return parse(raw)
     except BenchmarkError as error:
-        raise BenchmarkError(f"{path}: {_line(str(error))}") from error
+        raise BenchmarkError(f"{path}: {line(str(error))}") from error
 
 
 def parse(raw: Any) -> Params:
     """Check what params.yaml holds; raises BenchmarkError with the key, its value and what is allowed."""
     if not isinstance(raw, dict):
-        raise BenchmarkError(f"must hold sections, holds {_shown(raw)}")
+        raise BenchmarkError(f"must hold sections, holds {shown(raw)}")
     for key in FIXED:
         if key not in raw:
             raise BenchmarkError(f"{key}: missing")
@@ -253,7 +242,7 @@ def parse(raw: Any) -> Params:
             raise BenchmarkError(f"variants names {name!r}: no such section; there are {', '.join(networks)}")
     seeds = _distinct(raw["seeds"], int, "seeds", "whole numbers from 0 to 4294967295")
     if not all(0 <= seed < 2**32 for seed in seeds):
-        raise BenchmarkError(f"seeds is {_shown(raw['seeds'])}: must hold whole numbers from 0 to 4294967295")
+        raise BenchmarkError(f"seeds is {shown(raw['seeds'])}: must hold whole numbers from 0 to 4294967295")
     return Params(
         variants={name: networks[name] for name in names},
         seeds=seeds,
@@ -309,17 +298,17 @@ def _recipe_name(name: str, merged: Recipe, stated: Recipe, augment: Augment, pr
 
 def _mapping(raw: Any, where: str) -> dict[str, Any]:
     if not isinstance(raw, dict) or not raw:
-        raise BenchmarkError(f"{where} is {_shown(raw)}: must be a section with keys")
+        raise BenchmarkError(f"{where} is {shown(raw)}: must be a section with keys")
     return raw
 
 
 def _distinct(raw: Any, kind: type[T], where: str, what: str) -> tuple[T, ...]:
     """A list of values of one type, at least one, none twice."""
     if not isinstance(raw, list) or not raw or any(type(value) is not kind for value in raw):
-        raise BenchmarkError(f"{where} is {_shown(raw)}: must be a list of {what}, at least one")
+        raise BenchmarkError(f"{where} is {shown(raw)}: must be a list of {what}, at least one")
     doubled = [value for i, value in enumerate(raw) if value in raw[:i]]
     if doubled:
-        raise BenchmarkError(f"{where} is {_shown(raw)}: names {doubled[0]!r} twice")
+        raise BenchmarkError(f"{where} is {shown(raw)}: names {doubled[0]!r} twice")
     return tuple(raw)
 
 
@@ -338,7 +327,7 @@ def _check(section: type[S], raw: Any, where: str) -> S:
     if first["type"] == "value_error":  # a check over several keys, which its text names
         raise BenchmarkError(f"{key}: {first['ctx']['error']}")
     must = re.sub("^(Input|String) should", "must", first["msg"])
-    raise BenchmarkError(f"{key} is {_shown(first['input'])}: {must}")
+    raise BenchmarkError(f"{key} is {shown(first['input'])}: {must}")
 
 
 def _section_at(section: type[Section], loc: tuple[int | str, ...]) -> type[Section]:
@@ -349,54 +338,3 @@ def _section_at(section: type[Section], loc: tuple[int | str, ...]) -> type[Sect
             inner = [annotation, *get_args(annotation)]
             section = next(kind for kind in inner if isinstance(kind, type) and issubclass(kind, Section))
     return section
-
-
-def _shown(value: Any) -> str:
-    """A value as Python writes it, a long or deep one shortened."""
-    short = reprlib.Repr()
-    short.maxlevel, short.maxlist, short.maxdict = 4, 20, 10
-    short.maxstring = short.maxlong = short.maxother = 100
-    return short.repr(value)
-
-
-def _line(text: str) -> str:
-    """A text as one line of at most LINE characters, cut out of its middle; what does not print is escaped."""
-    line = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
-    return line if len(line) <= LINE else f"{line[: LINE // 2]} ... {line[-LINE // 2 :]}"
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML as DVC reads it: a key given twice is an error, and what YAML 1.1 and 1.2 read as different values stays a text.
-
-    1e-3 is a number to both DVC and this, while 010, 1:30, 1_000, yes and 2026-01-31 are texts here, which no key takes for a number.
-    """
-
-    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
-        if isinstance(node, yaml.ScalarNode) and len(node.value) > LONGEST:
-            raise _refusal(f"a value of {len(node.value):,} characters, more than {LONGEST:,}", node)
-        try:
-            return super().construct_object(node, deep=deep)
-        except (ValueError, ArithmeticError, LookupError, AttributeError) as error:  # of PyYAML, on !!int x and !!timestamp x
-            raise _refusal(f"no value for its tag {node.tag!r}", node) from error
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        doubled = [key for i, key in enumerate(keys) if key in keys[:i]]
-        if doubled:
-            raise _refusal(f"{_shown(doubled[0])} is given twice", node)
-        return super().construct_mapping(node, deep=deep)
-
-
-def _refusal(text: str, node: yaml.Node) -> yaml.YAMLError:
-    return yaml.constructor.ConstructorError(None, None, text, node.start_mark)
-
-
-_NUMBER = r"[-+]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?"
-_Loader.yaml_implicit_resolvers = {}  # without PyYAML's own, which are those of YAML 1.1
-for _tag, _pattern, _first in (
-    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
-    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
-    ("int", r"[-+]?(0|[1-9][0-9]*)", list("-+0123456789")),
-    ("float", rf"{_NUMBER}|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)", list("-+.0123456789")),
-):
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"(?:{_pattern})\Z"), _first)

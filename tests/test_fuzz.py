@@ -21,7 +21,7 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 
-from resnet import cifar10, params
+from resnet import cifar10, params, strict_yaml
 from resnet.archive import take
 from resnet.errors import BenchmarkError
 from tests.conftest import ROOT
@@ -199,7 +199,7 @@ def test_numbers_are_what_dvc_reads(text: str) -> None:
     from dvc.utils.serialize import parse_yaml
 
     try:
-        ours = yaml.load(f"a: {text}", params._Loader)["a"]
+        ours = yaml.load(f"a: {text}", strict_yaml.Loader)["a"]
     except (yaml.YAMLError, TypeError):
         return
     if not isinstance(ours, str | dict):
