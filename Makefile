@@ -7,7 +7,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 GPU ?= $(if $(shell command -v nvidia-smi 2>/dev/null),1,0)
 RUN_LOCK := $(if $(filter 1,$(GPU)),requirements-gpu.lock,requirements.lock)
 
-.PHONY: help demo test check format reproduce verify review plots speed lock clean
+.PHONY: help demo test check format reproduce verify review plots speed faults lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -48,6 +48,9 @@ speed: $(VENV)/.installed-requirements-dev.lock  ## our training beside other wa
 	@python -c "import torch" 2>/dev/null || python -m pip install --quiet --require-hashes -r requirements-speed.lock || \
 		echo "PyTorch is not installed, so the tables go without it; its CPU build is on PyTorch's own index, see speed/README.md"
 	@python -m speed $(PARTS)
+
+faults: $(VENV)/.installed-requirements-dev.lock  ## kill real trainings and dvc, give bad inputs: some ten minutes; PARTS="kills jax inputs"
+	@python -m faults $(PARTS)
 
 lock: $(VENV)/.installed-requirements-dev.lock  ## pin anew what pyproject.toml asks for
 	@uv pip compile pyproject.toml $(UV) -o requirements.lock

@@ -133,7 +133,7 @@ def recorded(folder: Path) -> bool:
 
 
 def dvcs(folder: Path, kinds: list[str], rng: random.Random, log: Callable[[str], None], **changes: Any) -> list[dict[str, Any]]:
-    """Kill dvc in those ways, one to three times a pipeline, each then ending with `dvc repro`; a record a kill, with what then differed."""
+    """Kill dvc in those ways, one to three times a pipeline, then let `dvc repro` end it; a record a kill, with what then differed."""
     kills.checkout(folder / "undisturbed", **changes)
     start = time.monotonic()
     repro(folder / "undisturbed")

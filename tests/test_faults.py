@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from demo import set_params
+from faults import kills
 from resnet.files import read_json
-from tests import kills
 
 
 @pytest.fixture(scope="module")
