@@ -210,7 +210,7 @@ def trainings(folder: Path, moments: Sequence[str], rng: random.Random, log: Cal
             if killed := kill(folder, rng, moment, env(folder, **more)):
                 left.remove(moment)
                 epochs = {"epoch": killed.epoch, "epochs_lost": max(0, lost(folder, killed.epoch))}
-                records.append({"what": "python -m stages.train", "hit": killed.where, **epochs})
+                records.append({"what": "`python -m stages.train`", "hit": killed.where, **epochs})
         finish(folder, **more)
         differ = differences(outcome(folder), expected)
         found += [{**record, "differ": differ} for record in records]

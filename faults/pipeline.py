@@ -70,22 +70,22 @@ def kill(folder: Path, rng: random.Random, kind: str, *targets: str, seconds: fl
         time.sleep(rng.uniform(0, seconds))
         made = run.kill(group=True)
         stage = (re.findall(r"^Running stage '(\w+)", run.printed, re.MULTILINE) or ["start"])[-1]
-        return {"what": "dvc repro, with all its processes", "hit": f"at any moment: in {stage}"} if made else None
+        return {"what": "`dvc repro` with all its processes", "hit": f"at any moment: in {stage}"} if made else None
     if kind == "recorded":
         run.wait_for(lambda: "/seed0: trained in " in run.printed)
         run.process.send_signal(signal.SIGSTOP)  # so that it records nothing
         wait_for_end(trainer(run))
         made = run.kill()
-        return {"what": "dvc repro alone", "hit": "the training done, its stage not recorded"} if made and not recorded(folder) else None
+        return {"what": "`dvc repro` alone", "hit": "the training done, its stage not recorded"} if made and not recorded(folder) else None
     after = rng.randint(1, 6)
     run.wait_for(lambda: run.epoch >= after)
     time.sleep(rng.uniform(0, 0.3))
     orphan = trainer(run)
     if not run.kill(group=kind == "group"):
         return None
-    record = {"what": "dvc repro alone", "hit": "while its training ran on", "epoch": run.epoch}
+    record = {"what": "`dvc repro` alone", "hit": "while its training ran on", "epoch": run.epoch}
     if kind == "group":
-        return {**record, "what": "dvc repro, with all its processes", "hit": "in the training", "epochs_lost": max(0, lost(folder, run))}
+        return {**record, "what": "`dvc repro` with all its processes", "hit": "in the training", "epochs_lost": max(0, lost(folder, run))}
     status, printed = tried(folder, *targets)
     if orphan and status:
         told = [line for line in printed.splitlines() if line.startswith("train: ")]

@@ -14,9 +14,7 @@ def section(result: Mapping[str, Any]) -> str:
         records = result.get(part, {}).get("records", [])
         made = Counter((record["what"], record["hit"]) for record in records)
         survived = Counter((record["what"], record["hit"]) for record in records if not record["differ"])
-        rows += [
-            [f"SIGKILL of `{what}`{where}: {hit}", str(count), str(survived[what, hit])] for (what, hit), count in sorted(made.items())
-        ]
+        rows += [[f"SIGKILL of {what}{where}: {hit}", str(count), str(survived[what, hit])] for (what, hit), count in sorted(made.items())]
         if records:
             rows.append([f"**all kills{where}**", f"**{len(records)}**", f"**{sum(survived.values())}**"])
     inputs = result.get("inputs", {}).get("records", [])

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from demo import set_params
-from faults import kills
+from faults import inputs, kills, pipeline, tables
+from faults.__main__ import wrongs
 from resnet.files import read_json
+from tests.conftest import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -30,13 +32,66 @@ def _forgotten(undisturbed: tuple[Path, kills.Outcome]) -> None:
 def test_a_killed_run_ends_with_the_same_bits(undisturbed: tuple[Path, kills.Outcome]) -> None:
     folder, expected = undisturbed
     rng = random.Random(0)
-    assert kills.kill(folder, rng)
-    assert kills.kill(folder, rng, writing=True)
+    for moment in ("epoch", "state"):
+        killed = kills.kill(folder, rng, moment, kills.env(folder))
+        assert killed
+        assert kills.lost(folder, killed.epoch) <= 1
     assert re.search(r"^going on after epoch \d+ of 12", printed := kills.finish(folder), re.MULTILINE), printed
     assert kills.differences(kills.outcome(folder), expected) == []
-    again = kills.finish(folder)  # as after a dvc that was killed before it recorded the stage
-    assert "trained already, by a run that DVC did not record" in again
+
+
+def test_a_dvc_killed_before_it_recorded_the_training_gets_it_back(undisturbed: tuple[Path, kills.Outcome]) -> None:
+    folder, expected = undisturbed
+    assert pipeline.kill(folder, random.Random(0), "recorded", "train@model-0")
+    assert not pipeline.recorded(folder)
+    assert "trained already, by a run that DVC did not record" in pipeline.repro(folder, "train@model-0")
+    assert pipeline.recorded(folder)
     assert kills.differences(kills.outcome(folder), expected) == []
+
+
+def test_readme_has_what_the_full_suite_found() -> None:
+    result = read_json(ROOT / "faults" / "results.json")
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert tables.into(page, result) == page
+    killed = [record for part in ("kills", "jax") for record in result[part]["records"]]
+    assert len(killed) >= 30
+    assert [record for record in killed if record["differ"]] == []
+
+
+def test_what_differs_is_counted_and_told() -> None:
+    kill = {"what": "`python -m stages.train`", "hit": "in its epochs", "epoch": 3, "epochs_lost": 1, "differ": []}
+    place = {"device": "some CPU", "versions": {"keras": "3"}, "seconds": 60, "seed": 7}
+    refused = {"input": "a|b", "command": "python -m stages.train", "status": 1, "message": "train: `a|b`", "problems": []}
+    skipped = {"input": "c", "command": "d", "skipped": "e"}
+    result = {
+        "kills": {**place, "records": [kill, {**kill, "differ": ["last/weights", "history"]}]},
+        "inputs": {
+            **place,
+            "records": [refused, {**refused, "problems": ["lost: metrics/x"]}, skipped],
+        },
+    }
+    section = tables.section(result)
+    assert "| SIGKILL of `python -m stages.train`: in its epochs | 2 | 1 |" in section
+    assert "| **bad inputs and bad weather** | **2** | **1** |" in section
+    assert "| a\\|b | `python -m stages.train` | `` train: `a\\|b` `` |" in section
+    assert "**not as it should be: lost: metrics/x**" in section
+    assert "not tried: e" in section
+    assert wrongs(result) == ["`python -m stages.train`, killed in its epochs: last/weights, history", "a|b: lost: metrics/x"]
+
+
+def test_a_changed_a_lost_and_a_new_file_are_found(tmp_path: Path) -> None:
+    for name in ("same", "changed", "lost"):
+        (tmp_path / name).write_text(name)
+    before = inputs.tree(tmp_path)
+    (tmp_path / "changed").write_text("other")
+    (tmp_path / "lost").unlink()
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / ".half.partial").touch()
+    found = inputs.changed(before, inputs.tree(tmp_path))
+    assert found == ["changed: changed", "new: folder/.half.partial", "lost: lost"]
+    case = inputs.Case("some", inputs.nothing, adds="folder/[^.]*", where="there")
+    assert inputs.judge(case, 0, "a\nTraceback", "", found) == ["status 0", "2 lines", "does not say where: there", "a traceback", *found]
+    assert inputs.judge(case, 1, "not there", "", ["new: folder/state"]) == []
 
 
 def test_sigterm_saves_and_a_second_trainer_is_refused(undisturbed: tuple[Path, kills.Outcome]) -> None:
