@@ -21,7 +21,7 @@ WORKSPACE = "workspace"  # DVC's name for the files as they lie there, committed
 
 
 def compare(base: str, rev: str) -> tuple[str, bool]:
-    """The review of two revisions of the repository in the current folder, as Markdown, and whether anything became worse.
+    """The review of two revisions of the repository in the current folder, as Markdown, and whether anything became worse or unreadable.
 
     Raises BenchmarkError where there is no such revision, or DVC cannot read its pipeline.
     """
@@ -30,7 +30,7 @@ def compare(base: str, rev: str) -> tuple[str, bool]:
             raise BenchmarkError(f"{name!r} is no commit of this repository; name a branch, a tag, a commit, or {WORKSPACE}")
     found, changed = _dvc_diff(base, rev)
     synthetic_changed = any(key.startswith("data.synthetic.") for key in changed)
-    accuracies, seconds, unread = [], [], []
+    accuracies, seconds, unread, broken = [], [], [], False
     for path, values in found.items():
         variant, sides = Path(path).stem, []
         for name, which in ((base, "old"), (rev, "new")):
@@ -39,6 +39,7 @@ def compare(base: str, rev: str) -> tuple[str, bool]:
                 sides.append(_side(name, path) if trained else None)
             except BenchmarkError as error:  # an older file may lack what today's holds
                 unread.append(f"{error}: {variant} is {review.INCOMPARABLE}")
+                broken |= which == "new"
         match sides:
             case [Side() as before, Side() as after]:
                 accuracies.append(review.accuracy_row(variant, before, after, synthetic_changed))
@@ -46,7 +47,7 @@ def compare(base: str, rev: str) -> tuple[str, bool]:
             case [before, after] if before or after:
                 accuracies.append(review.lone_row(variant, before, after))
     worse = any(row.verdict == review.WORSE for row in (*accuracies, *seconds))
-    return review.markdown(base, rev, accuracies, seconds, changed, unread), worse
+    return review.markdown(base, rev, accuracies, seconds, changed, unread), worse or broken
 
 
 def _dvc_diff(base: str, rev: str) -> tuple[dict[str, dict[str, Any]], dict[str, tuple[Any, Any]]]:
@@ -122,7 +123,7 @@ def main(argv: Iterable[str]) -> None:
     parser = argparse.ArgumentParser(prog="review.py", description="What a change did to the results, as Markdown.")
     parser.add_argument("base", metavar="BASE", help="the commit to compare with")
     parser.add_argument("rev", metavar="REV", nargs="?", default=WORKSPACE, help="the commit to look at (default: %(default)s)")
-    parser.add_argument("--fail-on", choices=["worse"], help="exit with status 1 where a verdict is this")
+    parser.add_argument("--fail-on", choices=["worse"], help="exit with status 1 where a verdict is this, or REV's results cannot be read")
     arguments = parser.parse_args(list(argv))
     os.environ.setdefault("DVC_NO_ANALYTICS", "1")
     text, worse = compare(arguments.base, arguments.rev)

@@ -85,6 +85,6 @@ def _open(path: Path) -> NDArray[Any]:
     except FileNotFoundError as error:
         raise BenchmarkError(f"{path}: no such file; run `dvc repro preprocess`") from error
     except (ValueError, EOFError) as error:
-        raise BenchmarkError(f"{path}: not a whole .npy file ({error}); run `dvc repro --force preprocess`") from error
+        raise BenchmarkError(f"{path}: not a whole .npy file; run `dvc repro --force preprocess`") from error
     assert isinstance(array, np.ndarray)
     return array

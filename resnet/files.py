@@ -15,7 +15,8 @@ from resnet.errors import BenchmarkError
 def replaced(path: Path) -> Iterator[Path]:
     """Give a path beside `path` to write a file or a folder at; rename it over `path` when the block ends without an error.
 
-    After an error nothing is left but what was at `path` before.
+    After an error nothing is left but what was at `path` before. An error of the system that names no file, of a full disk say,
+    then names `path`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial{path.suffix}")  # the suffix stays: Keras saves by it
@@ -25,6 +26,10 @@ def replaced(path: Path) -> Iterator[Path]:
         if path.is_dir():  # a folder cannot be renamed over another
             _remove(path)
         partial.replace(path)
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)
+        raise
     finally:
         _remove(partial)
 

@@ -269,6 +269,8 @@ def test_what_cannot_be_read(committed: Path, tmp_path: Path) -> None:
     (broken / "metrics/predictions/model.txt").write_text("01\n10\n11\n")
     said = "- workspace: metrics/predictions/model.txt and metrics/runs/model.json are not of the same runs: model is not comparable\n"
     assert said in run(broken, "main")[1]
+    assert run(broken, "main")[0] == 0
+    assert run(broken, "main", "--fail-on", "worse")[0] == 1
     (broken / "metrics/predictions/model.txt").unlink()
     assert "- workspace: metrics/predictions/model.txt: no such file: model is not comparable\n" in run(broken, "main")[1]
     (broken / "metrics/runs/model.json").write_text("{")
