@@ -257,14 +257,19 @@ def test_verify_compares_every_figure_with_what_the_checkpoints_score(loose: Any
     told = read_json(path)
     write_json(path, {**told, "loss": told["loss"] + 1e-9})
     code.write_text(code.read_text() + "\n")
+    digits = warm / "metrics" / "predictions" / "model.txt"
+    answers = digits.read_text()
+    digits.write_text(("0" if answers[0] == "1" else "1") + answers[1:])
     done = subprocess.run(["python", "verify.py"], cwd=warm, env=environment(warm), capture_output=True, text=True, check=False)
     assert done.returncode == 1
     lines = done.stderr.splitlines()
     assert "models/model/seed0: trained by other code than lies here: resnet/schedule.py" in lines
     assert any(line.startswith("metrics/runs/model.json: loss is ") for line in lines)
-    assert lines[-1].startswith("verify: 3 wrong, of 16 figures; ")
+    assert "metrics/predictions/model.txt: seed 0: 1 of 50 images are not as the checkpoint answers" in lines
+    assert lines[-1].startswith("verify: 4 wrong, of 16 figures; ")
 
     write_json(path, told)
+    digits.write_text(answers)
     set_params(warm / "params.yaml", {"variants": ["model"], "model.learning_rate": 0.5})
     code.write_text(code.read_text()[:-1])
     printed = run(warm, "python", "verify.py", ok=False)
