@@ -26,6 +26,7 @@ SMALL = {
     "data.source": "synthetic",
     "data.synthetic": {"train_images": 400, "test_images": 100, "seed": 0},
     "variants": ["model"],
+    "seeds": [0],
     "model.n": 1,
     "recipes.keras.epochs": 12,
     "train.holdout.fraction": 0.2,

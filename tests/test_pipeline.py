@@ -23,6 +23,7 @@ SMALL = {
     "data.source": "synthetic",
     "data.synthetic": {"train_images": 200, "test_images": 50, "seed": 0},
     "variants": ["model", "ResNet11v2"],
+    "seeds": [0],
     "model.n": 1,
     "ResNet11v2": {"version": 2, "n": 1},
     "ResNet8v1": {"version": 1, "n": 1},
