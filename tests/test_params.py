@@ -72,7 +72,7 @@ def test_recipes_are_the_published_ones(raw: dict[str, Any]) -> None:
 
 def test_warmup_is_for_deep_networks(raw: dict[str, Any]) -> None:
     raw["train"]["recipe"] = "paper"
-    variants = params.parse(raw).variants
+    variants = {name: variant for name, variant in params.parse(raw).variants.items() if name in LISTED}
     assert {name for name, variant in variants.items() if variant.recipe.warmup.epochs} == {"ResNet110v1", "ResNet110v2"}
     assert {variant.recipe_name for variant in variants.values()} == {"paper"}
 
