@@ -1,6 +1,5 @@
 """A metrics file, metrics/runs/<variant>.json: what one variant scored and where, over all its seeds."""
 
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -59,10 +58,20 @@ class Metrics(Checked):
             raise ValueError(f"n is {self.n}, but runs holds {len(self.runs)}")
         if (self.accuracy_std is None) != (self.n == 1):
             raise ValueError(f"accuracy_std is {self.accuracy_std} with n {self.n}: must be null for one run, and a number for more")
-        for name in ("keras", self.backend):
+        for name in ("keras", *self.backends):
             if name not in self.versions:
                 raise ValueError(f"versions.{name}: missing")
         return self
+
+    @property
+    def backends(self) -> list[str]:
+        """Those the runs were trained on: several where scores.summarize joined them."""
+        return self.backend.split(" and ")
+
+    @property
+    def full(self) -> bool:
+        """Whether it was trained for just as many epochs as its recipe asks."""
+        return self.epochs == self.recipe_epochs
 
     @property
     def short(self) -> bool:
@@ -70,12 +79,14 @@ class Metrics(Checked):
         return self.epochs < self.recipe_epochs
 
 
-def parse(raw: Mapping[str, Any], where: str) -> Metrics:
+def parse(raw: Any, where: str) -> Metrics:
     """Check what a metrics file holds; raises BenchmarkError, one line with the file `where`, the key and what is wrong."""
     try:
         return Metrics.model_validate(raw)
     except ValidationError as error:
         first = error.errors()[0]
+    if not first["loc"] and first["type"] != "value_error":
+        raise BenchmarkError(f"{where}: must hold a JSON object, holds {type(raw).__name__}")
     key = ".".join(map(str, first["loc"]))
     if first["type"] == "missing":
         raise BenchmarkError(f"{where}: {key}: missing")

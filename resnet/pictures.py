@@ -13,11 +13,12 @@ CURVES = ("variant", "images", "epoch", "accuracy", "low", "high")
 RATES = ("variants", "epoch", "learning_rate")
 SPEED = ("network", "origin", "accuracy", "low", "high", "seconds_per_epoch", "device")
 APART = ("variant", "group", "accuracy", "low", "high", "seconds_per_epoch", "device")
+CONFUSION = ("variant", "actual", "predicted", "images")
 OURS = "this benchmark, recipe {}"
 ORIGINAL = "the original, recipe keras, GTX 1080 Ti"
 PAPER = "the papers, recipe paper, no time published"
 
-Histories = Mapping[str, Sequence[pd.DataFrame]]  # variant to a frame a seed, a row an epoch, as train writes it
+Histories = Mapping[str, Sequence[pd.DataFrame]]  # variant to a frame a run of its metrics, a row an epoch, as train writes it
 
 
 def curves(version: int, networks: Mapping[str, Network], metrics: Mapping[str, Metrics], histories: Histories) -> pd.DataFrame:
@@ -41,21 +42,25 @@ def _spread(every: pd.DataFrame, column: str) -> pd.DataFrame:
 
 
 def rates(networks: Mapping[str, Network], metrics: Mapping[str, Metrics], histories: Histories) -> pd.DataFrame:
-    """The learning rate of each epoch; variants whose rates are the same share a line."""
+    """The learning rate of each epoch; variants whose rates are the same share a line, and seeds whose rates differ have one each."""
     lines: dict[tuple[float, ...], list[str]] = {}
     for name, found in histories.items():
-        for history in found:
-            names = lines.setdefault(tuple(history["learning_rate"]), [])
-            if name in metrics and (shown := label(name, networks[name], metrics[name])) not in names:
-                names.append(shown)
-    rows = [(", ".join(names), epoch, rate) for line, names in lines.items() if names for epoch, rate in enumerate(line)]
+        if name not in metrics or not found:
+            continue
+        own: dict[tuple[float, ...], list[str]] = {}
+        for run, history in zip(metrics[name].runs, found, strict=True):
+            own.setdefault(tuple(history["learning_rate"]), []).append(str(run.seed))
+        for line, seeds in own.items():
+            which = f", seed {' and '.join(seeds)}" if len(own) > 1 else ""  # as a plateau has it
+            lines.setdefault(line, []).append(label(name, networks[name], metrics[name]) + which)
+    rows = [(", ".join(names), epoch, rate) for line, names in lines.items() for epoch, rate in enumerate(line)]
     return pd.DataFrame(rows, columns=RATES)
 
 
 def speed(networks: Mapping[str, Network], metrics: Mapping[str, Metrics], published: pd.DataFrame) -> pd.DataFrame:
     """Accuracy and seconds per epoch of every full run on CIFAR-10, then of the published figures; a paper gives no time."""
     rows: list[dict[str, Any]] = [
-        {"network": label(name, networks[name], run), "origin": OURS.format(run.recipe), **_measured(run)}
+        {"network": label(name, networks[name], run), "origin": _origin(run), **_measured(run)}
         for name, run in metrics.items()
         if _group(run) is None
     ]
@@ -79,9 +84,20 @@ def apart(networks: Mapping[str, Network], metrics: Mapping[str, Metrics]) -> pd
     return pd.DataFrame(rows, columns=APART)
 
 
+def confusion(networks: Mapping[str, Network], metrics: Mapping[str, Metrics], counts: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """The confusion counts of these variants, summed up over their seeds."""
+    frames = [frame.assign(variant=label(name, networks[name], metrics[name])) for name, frame in counts.items()]
+    return pd.concat(frames)[list(CONFUSION)] if frames else pd.DataFrame(columns=CONFUSION)
+
+
+def _origin(run: Metrics) -> str:
+    return OURS.format(run.recipe) + ("" if run.full else f", {run.epochs} epochs")
+
+
 def label(name: str, network: Network, run: Metrics) -> str:
     """A variant's name in a picture, unmistakable where its images are made."""
-    shown = name if name.startswith(network.name) else f"{network.name} ({name})"
+    width = network.name.removeprefix(network.family)
+    shown = name + width if name.startswith(network.family) else f"{network.name} ({name})"
     return f"{shown}, synthetic" if run.data == "synthetic" else shown
 
 

@@ -16,20 +16,17 @@ ON_TEST_SET = "†"
 
 TITLE = "CIFAR-10 ResNet: the tables"
 RENDERED = "Rendered by `dvc repro report` (`python -m stages.report`); do not edit by hand."
-ORIGIN = (
-    "Accuracy, s/epoch, device and parameters: `metrics/runs/<variant>.json`. "
-    "Original and paper, with the source of each: `metrics/published.csv`."
-)
 READING = (
     "Accuracies are percentages over all test images, from the saved checkpoints. An accuracy with (n=3) is the mean ± the sample "
     "standard deviation of three runs that differ in their seed; (n=1) is one run and has no spread. The column n is the network's: "
     "its depth is 6n+2 in v1, 9n+2 in v2. Sampling alone moves an accuracy near 92 % on 10,000 images by 0.27 points (1σ).",
-    "s/epoch is the median over the epochs after the first, on the device of the row. Parameters are all of a network's, trainable or "
-    f"not. {NONE}: no figure. {NOT_BUILDABLE}, as in the original: no n gives such a depth, or the paper has no such "
-    "network, or one that is none of ours [2].",
+    "s/epoch is the median over the epochs after the first, and then over the seeds, on the device of the row. Parameters are all of a "
+    f"network's, trainable or not. {NONE}: no figure. {NOT_BUILDABLE}, as in the original: no n gives such a depth, or the paper has no "
+    "such network, or one that is none of ours [2].",
     "The original is the Keras example cifar10_resnet.py. The papers are He et al. 2015, arXiv:1512.03385, and He et al. 2016, "
     "arXiv:1603.05027; their figures are as the original quotes them, in tables of their own, since their recipe is another. A figure "
     "of ours stands only beside those of its network and recipe, or under Further variants. [1] to [9] are the notes at the end.",
+    "Where they come from: ours from `metrics/runs/<variant>.json`, the original's and the papers' from `metrics/published.csv`.",
 )
 NOTES = (
     "The original's v2 is wider than the network of He et al. 2016: its bottlenecks have 16, 64 and 128 channels, the paper's 16, 32 "
@@ -73,12 +70,12 @@ def build(networks: Mapping[str, Network], metrics: Mapping[str, Metrics], publi
     """Every table of the page, in order; each variant that has metrics stands in exactly one of them.
 
     `networks` holds the listed variants, in order; `metrics` those of them that were evaluated; `published` is metrics/published.csv,
-    all strings. The original's two tables are always there, the others where something stands in them.
+    all strings. The four with published figures are always there, the others where something stands in them.
     """
     synthetic = {name: metrics[name] for name in networks if name in metrics and metrics[name].data == "synthetic"}
     short = {name: metrics[name] for name in networks if name in metrics and metrics[name].short and name not in synthetic}
     full = {name: metrics[name] for name in networks if name in metrics and name not in synthetic and name not in short}
-    rows, paper_rows = original_rows(networks, full, set(published["network"])), paper_rows_of(networks, full, published)
+    rows, paper_rows = original_rows(networks, metrics, set(published["network"])), paper_rows_of(networks, full, published)
     placed = {*rows.values(), *paper_rows.values(), *synthetic, *short}
     tables = [_variants("Further variants", networks, [name for name in networks if name not in placed], full)]
     for version, mark in (("1", ""), ("2", " [1]")):
@@ -86,13 +83,13 @@ def build(networks: Mapping[str, Network], metrics: Mapping[str, Metrics], publi
         figures = {network: full[rows[network]] for network in part["network"] if rows.get(network) in full}
         frame = pd.DataFrame([_beside_original(row, rows, figures, mark) for row in part.to_dict("records")])
         _add_setup(frame, list(part["network"]), figures)
-        tables.append(Table(f"ResNet v{version}", frame, below=(*_below(figures), ORIGIN)))
+        tables.append(Table(f"ResNet v{version}", frame, below=_below(figures)))
     for version, title, mark in (("1", "ResNet v1, the paper's recipe", " [9]"), ("2", "ResNet v2, the paper's width and recipe", "")):
         part = published[(published["version"] == version) & ~published["paper_accuracy"].isin(["-", NOT_BUILDABLE])]
         figures = {network: full[paper_rows[network]] for network in part["network"] if paper_rows.get(network) in full}
         frame = pd.DataFrame([_beside_paper(row, paper_rows, figures, mark) for row in part.to_dict("records")])
         _add_setup(frame, list(part["network"]), figures)
-        tables.append(Table(title, frame, below=(*_below(figures), ORIGIN)))
+        tables.append(Table(title, frame, below=_below(figures)))
     warning = "Trained for fewer epochs than the recipe asks: not comparable with the tables above."
     tables.append(_variants("Short runs", networks, list(short), short, warning))
     banner = "**Not CIFAR-10**, but small made images, to show that the pipeline works. These accuracies compare with no other figure."
@@ -100,15 +97,15 @@ def build(networks: Mapping[str, Network], metrics: Mapping[str, Metrics], publi
     return [table for table in tables if len(table.frame)]
 
 
-def original_rows(networks: Mapping[str, Network], full: Mapping[str, Metrics], published: Collection[str]) -> dict[str, str]:
+def original_rows(networks: Mapping[str, Network], metrics: Mapping[str, Metrics], published: Collection[str]) -> dict[str, str]:
     """Which listed variant fills the row of which of the original's networks: the section of that name, else `model`.
 
-    Only one that is not trained yet, or that was trained by the original's recipe: `full` holds the full runs on CIFAR-10.
+    Only one that is not trained yet, or that was trained on CIFAR-10 by the original's recipe, for all its epochs and no more.
     """
     rows: dict[str, str] = {}
     for name in sorted(networks, key=lambda name: name == "model"):
         network = networks[name].name
-        if network in published and name in (network, "model") and (name not in full or full[name].recipe == "keras"):
+        if network in published and name in (network, "model") and (name not in metrics or _by_recipe(metrics[name], "keras")):
             rows.setdefault(network, name)
     return rows
 
@@ -123,9 +120,14 @@ def paper_rows_of(networks: Mapping[str, Network], full: Mapping[str, Metrics], 
     for name in sorted(networks, key=lambda name: (name != networks[name].family, name == "model")):
         network = networks[name]
         same = network.width == ("paper" if network.version == 2 else "original") and network.family in set(figures["network"])
-        if same and name in full and full[name].recipe == "paper":
+        if same and name in full and _by_recipe(full[name], "paper"):
             rows.setdefault(network.family, name)
     return rows
+
+
+def _by_recipe(run: Metrics, recipe: str) -> bool:
+    """Whether a figure may stand beside those published under a recipe."""
+    return run.data == "cifar10" and run.full and run.recipe == recipe
 
 
 def markdown(tables: Sequence[Table], left_out: str) -> str:
@@ -159,7 +161,7 @@ def _variants(title: str, networks: Mapping[str, Network], names: Sequence[str],
         rows.append({"Variant": name, "Network": networks[name].name, "n": str(networks[name].n), **epochs, **_ours(run)})
     frame = pd.DataFrame(rows)
     _add_setup(frame, names, figures)
-    return Table(title, frame, above, (*_below(figures), "Figures: `metrics/runs/<variant>.json`."))
+    return Table(title, frame, above, _below(figures))
 
 
 def _beside_original(row: Mapping[Hashable, str], rows: Mapping[str, str], figures: Mapping[str, Metrics], mark: str) -> dict[str, str]:
@@ -220,8 +222,10 @@ def _setup(run: Metrics) -> tuple[str, ...]:
         f"recipe {run.recipe}",
         f"{run.epochs} epoch{'s' * (run.epochs > 1)}",
         HOLDOUTS.get(run.holdout, f"best epoch on a held-out {run.holdout.removeprefix('train ')} of the training set"),
-        f"{run.backend} {run.versions[run.backend]}, Keras {run.versions['keras']}",
-        f"{run.precision} (TF32 products)" if run.float32_products == "tf32" else run.precision,
+        f"{' and '.join(f'{name} {run.versions[name]}' for name in run.backends)}, Keras {run.versions['keras']}",
+        run.precision
+        if run.float32_products == "float32"
+        else f"{run.precision} ({run.float32_products} products)".replace("tf32", "TF32"),
     )
 
 
@@ -240,7 +244,7 @@ def _add_setup(frame: pd.DataFrame, keys: Sequence[str], metrics: Mapping[str, M
 def _below(metrics: Mapping[str, Metrics]) -> tuple[str, ...]:
     """The line on what all rows have in common, and the mark's meaning where it stands in the table."""
     if not metrics:
-        return ("No full run on CIFAR-10 yet.",)
+        return ("No full run of these on CIFAR-10 yet.",)
     common = [part for part, same in zip(_setup(next(iter(metrics.values()))), _agreed(metrics), strict=True) if same]
     lines = [f"All measured rows: {', '.join(common)}."] if common else []
     if any(run.holdout == "test" for run in metrics.values()):

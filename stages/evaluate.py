@@ -5,6 +5,7 @@ image, 1 where it is right), plots/history/<variant>/seed<seed>.csv and plots/co
 """
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 from resnet import arrays, backend, history, params, scores
 from resnet.arrays import Split
 from resnet.errors import BenchmarkError, run_stage
-from resnet.files import read_json, replaced, sha256, write_json, write_text
+from resnet.files import read_json, replaced, sha256, write_json
 
 ARRAYS = Path("data/arrays")
 MODELS = Path("models")
@@ -41,21 +42,25 @@ def evaluate(name: str, seeds: tuple[int, ...], models: Path, test: Split, metri
         result, penalty = _score(checkpoints[seed], test)
         results.append(result)
         measured = {"accuracy": result.accuracy, "errors": result.errors, "loss": result.cross_entropy + penalty}
-        place = {"evaluated_on": device.name, "evaluated_with": device.backend}
+        rounding = "" if device.float32_products == "float32" else f" ({device.float32_products} products)"
+        place = {"evaluated_on": device.name, "evaluated_with": device.backend + rounding}
         runs.append({**about, **measured, **place, "images": len(result.right)})
         print(f"{name} seed {seed}: {result.errors:,} errors on {len(result.right):,} test images, accuracy {result.accuracy:.2f} %")
     summary = scores.summarize(runs)
 
     lines = ["".join("1" if right else "0" for right in result.right) for result in results]
-    write_text(metrics / "predictions" / f"{name}.txt", "\n".join(lines) + "\n")
     confusion = np.sum([result.confusion for result in results], axis=0)
     rows = [f"{actual},{predicted},{confusion[i, j]}" for i, actual in enumerate(test.classes) for j, predicted in enumerate(test.classes)]
-    write_text(metrics / "plots" / "confusion" / f"{name}.csv", "\n".join(["actual,predicted,images", *rows]) + "\n")
-    with replaced(metrics / "plots" / "history" / name) as folder:
-        folder.mkdir(parents=True)
+    with ExitStack() as stack:  # all is written before anything is replaced
+        digits = stack.enter_context(replaced(metrics / "predictions" / f"{name}.txt"))
+        digits.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        counts = stack.enter_context(replaced(metrics / "plots" / "confusion" / f"{name}.csv"))
+        counts.write_text("\n".join(["actual,predicted,images", *rows]) + "\n", encoding="utf-8")
+        curves = stack.enter_context(replaced(metrics / "plots" / "history" / name))
+        curves.mkdir(parents=True)
         for seed, text in histories.items():
-            (folder / f"seed{seed}.csv").write_text(text, encoding="utf-8")
-    write_json(metrics / "runs" / f"{name}.json", summary)
+            (curves / f"seed{seed}.csv").write_text(text, encoding="utf-8")
+        write_json(metrics / "runs" / f"{name}.json", summary)
     return summary
 
 

@@ -1,64 +1,62 @@
 """report: the tables, metrics/README.md, and what the pictures over all variants show, from the metrics. `python -m stages.report`"""
 
+import io
 from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 
-from resnet import metrics, params, pictures, tables
+from resnet import history, metrics, params, pictures, tables
 from resnet.errors import BenchmarkError, run_stage
 from resnet.files import read_json, replaced, write_text
 from resnet.metrics import Metrics
 from resnet.params import Network
 
-RUNS = Path("metrics/runs")
-PUBLISHED = Path("metrics/published.csv")
-PAGE = Path("metrics/README.md")
-HISTORY = Path("metrics/plots/history")
-PLOTS = Path("metrics/plots/all")
+METRICS = Path("metrics")
 
 
-def report(networks: Mapping[str, Network], runs: Path, published: Path, page: Path) -> str:
-    """Write the page and return the same tables as plain text; `networks` holds the listed variants, in order.
+def report(networks: Mapping[str, Network], root: Path) -> str:
+    """Write metrics/README.md, and a CSV file for each picture in metrics/plots/all; returns the same tables as plain text.
 
-    Raises BenchmarkError where a listed variant's metrics file or the published figures cannot be read.
+    `networks` holds the listed variants, in order; `root` is the folder metrics/. Where there is nothing to show, a picture's file has
+    a header alone. Raises BenchmarkError where what evaluate wrote of a listed variant, or published.csv, cannot be read; nothing
+    is written then.
     """
-    figures, left_out = read_metrics(networks, runs)
-    built = tables.build(networks, figures, read_published(published))
-    write_text(page, tables.markdown(built, left_out))
-    return tables.plain(built, left_out)
-
-
-def plot(networks: Mapping[str, Network], runs: Path, history: Path, published: Path, folder: Path) -> None:
-    """Write a CSV file for each picture over all variants; one without a row where there is nothing to show."""
-    figures, _ = read_metrics(networks, runs)
-    histories = {name: read_histories(history / name) for name in figures}
+    figures, left_out = read_metrics(networks, root / "runs")
+    published = read_published(root / "published.csv")
+    histories = {name: read_histories(root / "plots" / "history" / name, found) for name, found in figures.items()}
+    counts = {name: read_confusion(root / "plots" / "confusion" / f"{name}.csv") for name in list(figures)[:1]}
+    built = tables.build(networks, figures, published)
     frames = {
         "v1": pictures.curves(1, networks, figures, histories),
         "v2": pictures.curves(2, networks, figures, histories),
         "rates": pictures.rates(networks, figures, histories),
-        "speed": pictures.speed(networks, figures, read_published(published)),
+        "speed": pictures.speed(networks, figures, published),
         "apart": pictures.apart(networks, figures),
+        "confusion": pictures.confusion(networks, figures, counts),
     }
-    with replaced(folder) as partial:
-        partial.mkdir(parents=True)
+    with replaced(root / "plots" / "all") as folder:
+        folder.mkdir(parents=True)
         for name, frame in frames.items():
-            frame.to_csv(partial / f"{name}.csv", index=False, lineterminator="\n")
+            frame.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
+        write_text(root / "README.md", tables.markdown(built, left_out))
+    return tables.plain(built, left_out)
 
 
-def read_histories(folder: Path) -> list[pd.DataFrame]:
-    """A variant's epochs, a frame a seed; none where there is no such folder."""
-    found = []
-    for path in sorted(folder.glob("[!.]*.csv")):
-        try:
-            frame = pd.read_csv(path)
-        except ValueError as error:
-            raise BenchmarkError(f"{path}: not CSV: {' '.join(str(error).split())}") from error
-        missing = [column for column in ("epoch", "learning_rate", "accuracy") if column not in frame]
-        if missing:
-            raise BenchmarkError(f"{path}: {missing[0]}: missing")
-        found.append(frame)
-    return found
+def read_histories(folder: Path, figures: Metrics) -> list[pd.DataFrame]:
+    """A variant's epochs, a frame for each of its runs; none where there is no such folder."""
+    if not folder.exists():
+        return []
+    return [pd.read_csv(io.StringIO(history.read(folder / f"seed{run.seed}.csv", figures.epochs))) for run in figures.runs]
+
+
+def read_confusion(path: Path) -> pd.DataFrame:
+    """A variant's confusion counts, a row for each actual and predicted class; none where there is no such file."""
+    frame = _read_csv(path, list(pictures.CONFUSION[1:])) if path.exists() else pd.DataFrame(columns=pictures.CONFUSION[1:])
+    for number, count in enumerate(frame["images"], start=2):
+        if not count.isdecimal():
+            raise BenchmarkError(f"{path}, line {number}: images is {count!r}: must be a count")
+    return frame
 
 
 def read_metrics(networks: Mapping[str, Network], runs: Path) -> tuple[dict[str, Metrics], str]:
@@ -82,12 +80,17 @@ def read_metrics(networks: Mapping[str, Network], runs: Path) -> tuple[dict[str,
 
 def read_published(path: Path) -> pd.DataFrame:
     """The original's and the papers' figures, a row a network, as strings: `-` where there is none, `NA` where there can be none."""
+    return _read_csv(path, list(tables.PUBLISHED_COLUMNS))
+
+
+def _read_csv(path: Path, columns: list[str]) -> pd.DataFrame:
+    """A CSV file with these columns, all as strings."""
     try:
         frame = pd.read_csv(path, dtype=str, keep_default_na=False)
     except ValueError as error:
         raise BenchmarkError(f"{path}: not CSV: {' '.join(str(error).split())}") from error
-    if tuple(frame.columns) != tables.PUBLISHED_COLUMNS:
-        raise BenchmarkError(f"{path}: must have the columns {', '.join(tables.PUBLISHED_COLUMNS)}; has {', '.join(frame.columns)}")
+    if list(frame.columns) != columns:
+        raise BenchmarkError(f"{path}: must have the columns {', '.join(columns)}; has {', '.join(frame.columns)}")
     return frame
 
 
@@ -96,9 +99,8 @@ def main(argv: list[str]) -> None:
     if argv:
         raise SystemExit("usage: python -m stages.report")
     networks = {name: variant.network for name, variant in settings.variants.items()}
-    print(report(networks, RUNS, PUBLISHED, PAGE))
-    plot(networks, RUNS, HISTORY, PUBLISHED, PLOTS)
-    print(f"\nwritten to {PAGE}, with the notes")
+    print(report(networks, METRICS))
+    print(f"\nwritten to {METRICS}/README.md, with the notes")
 
 
 if __name__ == "__main__":

@@ -16,8 +16,9 @@ from resnet import pictures
 from resnet.errors import BenchmarkError
 from resnet.metrics import Metrics
 from resnet.params import Network
-from stages.report import plot, read_histories, read_published
-from tests.test_report import PUBLISHED, made
+from stages.report import read_published
+from tests.test_report import PUBLISHED, made, report
+from tests.test_report import write as write_metrics
 from tests.test_review import git, write
 
 NETWORKS = {"model": Network(version=1, n=3), "ResNet32v1": Network(version=1, n=5), "ResNet56v2": Network(version=2, n=6)}
@@ -29,7 +30,7 @@ def metrics(**changed: dict[str, Any]) -> dict[str, Metrics]:
 
 def history(*accuracies: float, rate: float = 1e-3, **columns: list[float]) -> pd.DataFrame:
     epochs = range(len(accuracies))
-    return pd.DataFrame({"epoch": epochs, "learning_rate": rate, "loss": 0.5, "accuracy": accuracies, **columns})
+    return pd.DataFrame({"epoch": epochs, "learning_rate": rate, "loss": 0.5, "accuracy": accuracies, **columns, "seconds": 15.0})
 
 
 def test_curves_are_the_mean_and_range_of_the_seeds_of_one_version() -> None:
@@ -38,7 +39,7 @@ def test_curves_are_the_mean_and_range_of_the_seeds_of_one_version() -> None:
         "ResNet32v1": [history(0.4, 0.7, val_accuracy=[0.3, 0.6])],
         "ResNet56v2": [history(0.1)],
     }
-    figures = metrics(model={}, ResNet32v1={"data": "synthetic"}, ResNet56v2={})
+    figures = metrics(model={"runs": 2}, ResNet32v1={"runs": 1, "data": "synthetic"}, ResNet56v2={"runs": 1})
     drawn = pictures.curves(1, NETWORKS, figures, histories)
     assert tuple(drawn.columns) == pictures.CURVES
     assert drawn.to_numpy().tolist() == [
@@ -55,13 +56,33 @@ def test_curves_are_the_mean_and_range_of_the_seeds_of_one_version() -> None:
 
 def test_variants_with_the_same_rates_share_a_line() -> None:
     histories = {"model": [history(0.5, 0.8)] * 2, "ResNet32v1": [history(0.4, 0.7)], "ResNet56v2": [history(0.1, 0.2, rate=0.1)]}
-    drawn = pictures.rates(NETWORKS, metrics(model={}, ResNet32v1={}, ResNet56v2={}), histories)
+    drawn = pictures.rates(NETWORKS, metrics(model={"runs": 2}, ResNet32v1={"runs": 1}, ResNet56v2={"runs": 1}), histories)
     assert drawn.to_numpy().tolist() == [
         ["ResNet20v1 (model), ResNet32v1", 0, 1e-3],
         ["ResNet20v1 (model), ResNet32v1", 1, 1e-3],
         ["ResNet56v2", 0, 0.1],
         ["ResNet56v2", 1, 0.1],
     ]
+
+
+def test_seeds_whose_rates_differ_have_a_line_each() -> None:
+    histories = {"model": [history(0.5, 0.8), history(0.5, 0.8, rate=0.1), history(0.5, 0.8)]}
+    drawn = pictures.rates(NETWORKS, metrics(model={}), histories)
+    assert drawn["variants"].unique().tolist() == ["ResNet20v1 (model), seed 0 and 2", "ResNet20v1 (model), seed 1"]
+    assert not drawn.duplicated(["variants", "epoch"]).any()
+
+
+@pytest.mark.parametrize(
+    ("name", "network", "shown"),
+    [
+        ("model", Network(version=1, n=3), "ResNet20v1 (model)"),
+        ("ResNet20v1-short", Network(version=1, n=3), "ResNet20v1-short"),
+        ("ResNet164v2", Network(version=2, n=18, width="paper"), "ResNet164v2 (paper's width)"),
+        ("model", Network(version=2, n=18, width="paper"), "ResNet164v2 (paper's width) (model)"),
+    ],
+)
+def test_labels(name: str, network: Network, shown: str) -> None:
+    assert pictures.label(name, network, Metrics.model_validate(made(network))) == shown
 
 
 def test_each_figure_stands_in_one_picture_and_every_published_one_beside_the_full_runs() -> None:
@@ -99,18 +120,55 @@ def test_each_figure_stands_in_one_picture_and_every_published_one_beside_the_fu
 
 
 def test_nothing_trained_is_files_with_a_header_alone(tmp_path: Path) -> None:
-    plot(NETWORKS, tmp_path / "runs", tmp_path / "history", PUBLISHED, tmp_path / "all")
-    lines = {path.stem: path.read_text().splitlines() for path in (tmp_path / "all").iterdir()}
-    assert {name: len(found) for name, found in lines.items()} == {"v1": 1, "v2": 1, "rates": 1, "apart": 1, "speed": 18}
+    report(NETWORKS, tmp_path)
+    lines = {path.stem: path.read_text().splitlines() for path in (tmp_path / "plots" / "all").iterdir()}
+    assert {name: len(found) for name, found in lines.items()} == {"v1": 1, "v2": 1, "rates": 1, "apart": 1, "speed": 18, "confusion": 1}
 
 
-@pytest.mark.parametrize(("text", "said"), [("", "not CSV: "), ("epoch,accuracy\n0,0.5\n", "learning_rate: missing")])
-def test_a_broken_history_is_one_line(tmp_path: Path, text: str, said: str) -> None:
-    (tmp_path / "seed0.csv").write_text(text)
+ROW = "0,0.001,0.5,0.5,15.0\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "line 1: must be epoch,learning_rate,loss,accuracy,val_loss,val_accuracy,seconds"),
+        (f"epoch,learning_rate,loss,accuracy,seconds\n{ROW}<<<<<<< HEAD\n", "line 3: must be epoch 1 and 4 numbers, is '<<<<<<< HEAD'"),
+        (f"epoch,learning_rate,loss,accuracy,seconds\n{ROW}", "must have a whole line for each of 2 epochs, has 1"),
+    ],
+)
+def test_a_broken_history_is_one_line_and_leaves_the_page(tmp_path: Path, text: str, said: str) -> None:
+    folder = tmp_path / "plots" / "history" / "model"
+    folder.mkdir(parents=True)
+    (folder / "seed0.csv").write_text(text)
+    write_metrics(tmp_path / "runs", "model", made(NETWORKS["model"], 1, epochs=2))
     with pytest.raises(BenchmarkError) as caught:
-        read_histories(tmp_path)
-    assert str(caught.value).startswith(f"{tmp_path / 'seed0.csv'}: {said}")
+        report(NETWORKS, tmp_path)
+    assert str(caught.value).startswith(f"{folder / 'seed0.csv'}")
+    assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == [
+        "history",
+        "model",
+        "model.json",
+        "plots",
+        "published.csv",
+        "runs",
+        "seed0.csv",
+    ]
+
+
+def test_the_confusion_is_that_of_the_first_variant_with_figures(tmp_path: Path) -> None:
+    folder = tmp_path / "plots" / "confusion"
+    folder.mkdir(parents=True)
+    for name in ("ResNet32v1", "ResNet56v2"):
+        write_metrics(tmp_path / "runs", name, made(NETWORKS[name]))
+        (folder / f"{name}.csv").write_text(f"actual,predicted,images\ncat,cat,{len(name)}\ncat,dog,1\n")
+    report(NETWORKS, tmp_path)
+    drawn = (tmp_path / "plots" / "all" / "confusion.csv").read_text()
+    assert drawn == "variant,actual,predicted,images\nResNet32v1,cat,cat,10\nResNet32v1,cat,dog,1\n"
+    (folder / "ResNet32v1.csv").write_text("actual,predicted,images\ncat,cat,5\ncat,dog,<<<\n")
+    with pytest.raises(BenchmarkError, match=r"ResNet32v1\.csv, line 3: images is '<<<': must be a count"):
+        report(NETWORKS, tmp_path)
 
 
 # --- under a real dvc
@@ -124,7 +182,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for branch, shift in (("main", 0.0), ("change", 0.05)):
         git(checkout, "checkout", "--quiet", "-b", branch)
         for name, network in (("model", "ResNet20v1"), ("ResNet56v2", "ResNet56v2")):
-            write(checkout, name, 1, [0.9 + shift, 0.91 + shift], network=network)
+            write(checkout, name, 1, [0.9 + shift, 0.91 + shift], network=network, epochs=3, recipe_epochs=3)
             folder = checkout / "metrics" / "plots" / "history" / name
             folder.mkdir(parents=True, exist_ok=True)
             for seed in (0, 1):
@@ -159,15 +217,15 @@ def test_svg_of_the_workspace_and_of_two_commits(drawn: Path) -> None:
         "learning-curves-v2",
         "learning-rate",
         "accuracy-and-time",
-        "confusion-of-the-model-under-study",  # and no picture of short runs: there are none
+        "confusion",  # and no picture of short runs: there are none
     }
     assert "ResNet20v1 (model)" in pages["learning-curves-v1"]
     assert "ResNet56v2" not in pages["learning-curves-v1"]
     assert {"20v1 (model)", "56v2", "110v1", "this benchmark, recipe keras", pictures.ORIGINAL} <= set(pages["accuracy-and-time"])
-    assert {"cat", "dog", "90", "95"} <= set(pages["confusion-of-the-model-under-study"])
+    assert {"cat", "dog", "90", "95"} <= set(pages["confusion"])
     command(drawn, "plots.py", "--out", "both", "main", "change")
     for path in (drawn / "both").iterdir():
-        assert {"main", "change"} <= set(texts(path)), path
+        assert {"main", "change"} <= {text.split(": ")[0] for text in texts(path)}, path
 
 
 def test_a_folder_with_anything_else_in_it_is_left_alone(drawn: Path) -> None:

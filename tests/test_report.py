@@ -1,6 +1,8 @@
 import json
+import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,8 @@ import pytest
 from resnet import params
 from resnet.errors import BenchmarkError
 from resnet.params import Network
-from stages.report import read_metrics, read_published, report
+from stages import report as stage
+from stages.report import read_metrics, read_published
 
 ROOT = Path(__file__).parents[1]
 PUBLISHED = ROOT / "metrics/published.csv"
@@ -45,6 +48,12 @@ def made(network: Network, runs: int = 3, **changes: Any) -> dict[str, Any]:
     }
 
 
+def report(networks: Mapping[str, Network], folder: Path) -> str:
+    """The stage's tables from a folder with what metrics/ holds."""
+    shutil.copy(PUBLISHED, folder / "published.csv")
+    return stage.report(networks, folder)
+
+
 def write(runs: Path, name: str, content: dict[str, Any]) -> Path:
     runs.mkdir(exist_ok=True)
     path = runs / f"{name}.json"
@@ -55,21 +64,21 @@ def write(runs: Path, name: str, content: dict[str, Any]) -> Path:
 def test_page_and_terminal_show_the_same_figures_and_the_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
     write(tmp_path / "runs", "model", made(MODEL))
     page = tmp_path / "README.md"
-    text = report(LISTED, tmp_path / "runs", PUBLISHED, page)
+    text = report(LISTED, tmp_path)
     first = page.read_bytes()
-    assert report(LISTED, tmp_path / "runs", PUBLISHED, page) == text
+    assert report(LISTED, tmp_path) == text
     assert page.read_bytes() == first
     lines = first.decode().splitlines()
     assert lines[0].startswith("# ")
     assert lines[2] == "Rendered by `dvc repro report` (`python -m stages.report`); do not edit by hand."
     assert "91.50 ± 0.21 (n=3)" in first.decode()
     assert "91.50 ± 0.21 (n=3)" in text
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["README.md", "runs"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["README.md", "plots", "published.csv", "runs"]
 
 
 def test_no_runs_folder_is_nothing_trained(tmp_path: Path) -> None:
-    text = report(LISTED, tmp_path / "runs", PUBLISHED, tmp_path / "README.md")
-    assert text.count("No full run on CIFAR-10 yet.") == 4
+    text = report(LISTED, tmp_path)
+    assert text.count("No full run of these on CIFAR-10 yet.") == 4
 
 
 def test_files_of_variants_that_are_not_listed_are_named_in_one_line(tmp_path: Path) -> None:
@@ -82,7 +91,7 @@ def test_files_of_variants_that_are_not_listed_are_named_in_one_line(tmp_path: P
     expected = f"Left out: `{runs}/ResNet20v1-sgd.json` (not among variants), `{runs}/ResNet44v1.json` (not among variants)."
     assert left_out == expected
     page = tmp_path / "README.md"
-    assert report(LISTED, runs, PUBLISHED, page).splitlines()[-1] == expected.replace("`", "")
+    assert report(LISTED, tmp_path).splitlines()[-1] == expected.replace("`", "")
     assert expected in page.read_text(encoding="utf-8").splitlines()
 
 
@@ -106,6 +115,7 @@ def test_a_file_of_another_network_than_params_yaml_says_fills_no_row(tmp_path: 
         ({"data": "mnist"}, "data is 'mnist': must be 'cifar10' or 'synthetic'"),
         ({"holdout": "some"}, "holdout is 'some'"),
         ({"versions": {"keras": "3.15.1"}}, "versions.tensorflow: missing"),
+        ({"backend": "tensorflow and jax"}, "versions.jax: missing"),
         ({"runs": [{"seed": 0}] * 3}, "runs.0.accuracy: missing"),
     ],
 )
@@ -135,7 +145,7 @@ def test_a_file_that_is_no_json_object_is_one_line_and_leaves_the_page(tmp_path:
     page = tmp_path / "README.md"
     page.write_text("as before")
     with pytest.raises(BenchmarkError, match="JSON") as caught:
-        report(LISTED, tmp_path / "runs", PUBLISHED, page)
+        report(LISTED, tmp_path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
     assert page.read_text() == "as before"

@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from resnet import scores
+from resnet import metrics, scores
 from resnet.errors import BenchmarkError
 
 pytestmark = pytest.mark.usefixtures("device")
@@ -72,7 +72,11 @@ def test_one_seed_has_no_spread() -> None:
 
 
 def test_seeds_trained_in_several_places_say_so() -> None:
-    assert scores.summarize([run(0, 92.1), run(1, 92.0, device="another")])["device"] == "some card and another"
+    jax = {"device": "another", "backend": "jax", "versions": {"keras": "3.15.1", "jax": "0.10.2"}}
+    summary = scores.summarize([run(0, 92.1), run(1, 92.0, **jax)])
+    assert summary["device"] == "some card and another"
+    parsed = metrics.parse(summary, "runs/model.json")
+    assert (parsed.backends, parsed.versions["jax"]) == (["tensorflow", "jax"], "0.10.2")
 
 
 def test_seeds_of_two_experiments_are_refused() -> None:

@@ -165,15 +165,39 @@ def test_suffixed_sections_stand_above_trained_or_not(published: pd.DataFrame) -
 def test_short_runs_stand_apart_with_their_epochs(published: pd.DataFrame) -> None:
     built = build(published, LISTED, model={"epochs": 12}, ResNet32v1={})
     assert cell(built, "Short runs", "model", "Epochs") == "12 of 200"
-    assert cell(built, "ResNet v1", "ResNet20v1 (model)", "Accuracy %") == "–"
+    assert cell(built, "ResNet v1", "ResNet20v1", "Accuracy %") == "–"
     assert cell(built, "ResNet v1", "ResNet32v1", "Accuracy %") == "91.50 ± 0.21 (n=3)"
+
+
+def test_a_short_section_leaves_its_row_to_a_full_model(published: pd.DataFrame) -> None:
+    networks = {"model": LISTED["model"], "ResNet20v1": LISTED["model"]}
+    built = build(published, networks, model={"accuracy": 91.0}, ResNet20v1={"epochs": 12})
+    assert cell(built, "ResNet v1", "ResNet20v1 (model)", "Accuracy %") == "91.00 ± 0.21 (n=3)"
+    assert cell(built, "Short runs", "ResNet20v1", "Epochs") == "12 of 200"
+
+
+@pytest.mark.parametrize(("recipe", "epochs"), [("keras", 200), ("paper", 164)])
+def test_longer_than_the_recipe_is_another_recipe(published: pd.DataFrame, recipe: str, epochs: int) -> None:
+    built = build(published, LISTED, ResNet32v1={"recipe": recipe, "recipe_epochs": epochs, "epochs": 400})
+    assert cell(built, "Further variants", "ResNet32v1", "Accuracy %") == "91.50 ± 0.21 (n=3)"
+    assert f"recipe {recipe}, 400 epochs" in built[0].below[0]
+    assert not any(
+        "91.50" in cell for title, table in rows(built).items() if title != "Further variants" for row in table for cell in row.values()
+    )
+
+
+def test_seeds_trained_in_two_places_say_both(published: pd.DataFrame) -> None:
+    versions = {"keras": "3.15.1", "tensorflow": "2.21.0", "jax": "0.10.2"}
+    built = build(published, LISTED, model={"backend": "tensorflow and jax", "float32_products": "tf32 and float32", "versions": versions})
+    (line,) = [line for line in built[0].below if line.startswith("All")]
+    assert line.endswith("tensorflow 2.21.0 and jax 0.10.2, Keras 3.15.1, float32 (TF32 and float32 products).")
 
 
 def test_synthetic_figures_stand_apart_under_a_banner(published: pd.DataFrame) -> None:
     built = build(published, LISTED, model={"data": "synthetic", "epochs": 3}, ResNet32v1={})
     assert cell(built, "Synthetic data", "model", "Epochs") == "3 of 200"
     assert not any(column.startswith(("Original", "Paper")) for column in rows(built)["Synthetic data"][0])
-    assert cell(built, "ResNet v1", "ResNet20v1 (model)", "Accuracy %") == "–"
+    assert cell(built, "ResNet v1", "ResNet20v1", "Accuracy %") == "–"
     assert "**Not CIFAR-10**" in tables.markdown(built, "").split("## Synthetic data")[1].splitlines()[2]
     assert "Not CIFAR-10" in tables.plain(built, "").split("Synthetic data\n")[1].splitlines()[0]
 
