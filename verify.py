@@ -37,29 +37,29 @@ def verify(name: str, settings: Params, models: Path, test: Split, folder: Path)
     wrong = [line for seed in seeds for line in strange(name, settings, models / name / f"seed{seed}")]
     with tempfile.TemporaryDirectory() as scratch:
         found = evaluate.evaluate(name, seeds, models, test, Path(scratch))
-        digits, digits_found = _digits(folder, name), _digits(Path(scratch), name)
-    pairs: dict[str, tuple[Any, Any, tuple[str, ...]]] = {
-        f"runs.{seed}": (told["runs"][wanted.index(seed)], run, RUN) for seed, run in zip(seeds, found["runs"], strict=True)
-    }
+        answers = _answers(Path(scratch), name)
+    runs = {run["seed"]: run for run in told["runs"]}
+    exact = {run["seed"]: _place(runs[run["seed"]]) == _place(run) for run in found["runs"]}
+    pairs: list[tuple[str, Any, Any, tuple[str, ...], bool]] = [
+        (f"runs.{run['seed']}.", runs[run["seed"]], run, RUN, exact[run["seed"]]) for run in found["runs"]
+    ]
     if len(seeds) == len(wanted):
-        pairs[""] = (told, found, SUMMARY)
-    exact, figures = True, 0
-    for key, (old, new, names) in pairs.items():
-        runs = [old] if key else told["runs"]
-        same_place = all(_place(run) == _place(found["runs"][0]) for run in runs)
-        exact &= same_place
-        for figure in names:
-            figures += 1
-            if not agree(figure, old[figure], new[figure], told["images"], exact=same_place):
-                where = ".".join(filter(None, (key, figure)))
-                wrong.append(f"{path}: {where} is {old[figure]}, but the checkpoints score {new[figure]}")
-    for seed, line in zip(seeds, digits_found, strict=True):
-        old_line = digits[wanted.index(seed)] if len(digits) == len(wanted) else ""
-        figures += 1
+        pairs.append(("", told, found, SUMMARY, all(exact.values())))
+    for prefix, old, new, names, same_place in pairs:
+        wrong += [
+            f"{path}: {prefix}{figure} is {old[figure]}, but the checkpoints score {new[figure]}"
+            for figure in names
+            if not agree(figure, old[figure], new[figure], told["images"], exact=same_place)
+        ]
+    recorded = _answers(folder, name)
+    for seed, line in zip(seeds, answers, strict=True):
+        old_line = recorded[wanted.index(seed)] if len(recorded) == len(wanted) else ""
         apart = sum(a != b for a, b in zip(old_line, line, strict=False)) + abs(len(old_line) - len(line))
-        if apart > (0 if exact else 2 * OTHER_ERRORS):
+        if apart > (0 if exact[seed] else 2 * OTHER_ERRORS):
             wrong.append(f"{folder}/predictions/{name}.txt: seed {seed}: {apart} of {len(line)} images are not as the checkpoint answers")
-    print(f"{name}: {figures} figures compared{'' if exact else ' within the tolerance, on another backend or device'}, {len(wrong)} wrong")
+    figures = sum(len(names) for _, _, _, names, _ in pairs) + len(answers)
+    tolerance = "" if all(exact.values()) else " within the tolerance, on another backend or device"
+    print(f"{name}: {figures} figures compared{tolerance}, {len(wrong)} wrong")
     return figures, wrong
 
 
@@ -85,7 +85,8 @@ def _place(run: Mapping[str, Any]) -> tuple[Any, Any]:
     return run.get("evaluated_on"), run.get("evaluated_with")
 
 
-def _digits(folder: Path, name: str) -> list[str]:
+def _answers(folder: Path, name: str) -> list[str]:
+    """The lines of a predictions file, none where there is no such file."""
     path = folder / "predictions" / f"{name}.txt"
     return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
 
