@@ -37,8 +37,8 @@ verify: $(VENV)/.installed-$(RUN_LOCK)  ## evaluate the checkpoints anew and com
 
 BASE ?= main
 REV ?= workspace
-review: $(VENV)/.installed-$(RUN_LOCK)  ## what a change did to the results, as Markdown: BASE=main REV=workspace, any two commits; FAIL_ON=worse
-	@python review.py "$(BASE)" "$(REV)" $(if $(FAIL_ON),--fail-on "$(FAIL_ON)")
+review: $(VENV)/.installed-$(RUN_LOCK)  ## what a change did to the results, as Markdown: BASE=main REV=workspace, any two commits; FAIL_ON="worse doubtful"
+	@python review.py "$(BASE)" "$(REV)" $(foreach word,$(FAIL_ON),--fail-on "$(word)")
 
 plots: $(VENV)/.installed-$(RUN_LOCK)  ## DVC's plots as SVG, to metrics/pictures
 	@python plots.py

@@ -33,6 +33,7 @@ READING = (
     "alone, and there is no verdict.",
     "Where nothing changed, one interval in twenty, or fewer, lies beside 0 by chance.",
 )
+DOUBTS = "These do not belong to the code and parameters that lie beside them; `dvc repro` makes them anew."
 
 Right = NDArray[np.bool_]  # (seeds, images), whether the answer was right
 
@@ -146,9 +147,12 @@ def seconds_row(variant: str, before: Side, after: Side, synthetic_changed: bool
             found.append(f"other {name}: {was} → {now}")
     if found:
         return Row(variant, (*cells, NONE), INCOMPARABLE, "; ".join(found))
+    times, new_times = ([run.seconds_per_epoch for run in part.runs] for part in (old, new))
     if min(old.n, new.n) == 1:
-        return Row(variant, (*cells, _signed(new.seconds_per_epoch - old.seconds_per_epoch, 2)), ONE_SEED)
-    interval = mean_interval([run.seconds_per_epoch for run in old.runs], [run.seconds_per_epoch for run in new.runs])
+        return Row(variant, (*cells, _signed(float(np.mean(new_times) - np.mean(times)), 2)), ONE_SEED)
+    interval = mean_interval(times, new_times)
+    if interval.low == interval.high:  # times that agree to the last digit say nothing of how times vary
+        return Row(variant, (*cells, _signed(interval.difference, 2)), NOISE, "no spread on either side")
     return Row(variant, (*cells, _cell(interval, 2)), verdict(interval, good=-1))
 
 
@@ -161,13 +165,25 @@ def lone_row(variant: str, before: Side | None, after: Side | None) -> Row:
 
 
 def markdown(
-    base: str, rev: str, accuracies: Sequence[Row], seconds: Sequence[Row], changed: Mapping[str, tuple[Any, Any]], unread: Sequence[str]
+    base: str,
+    rev: str,
+    accuracies: Sequence[Row],
+    seconds: Sequence[Row],
+    changed: Mapping[str, tuple[Any, Any]],
+    unread: Sequence[str],
+    doubts: Mapping[str, Sequence[str]],
 ) -> str:
-    """The whole review; `changed` holds keys of params.yaml with old and new value, `unread` lines on files that cannot be read."""
-    blocks = [f"# `{base}` → `{rev}`", "## Accuracy, %"]
+    """The whole review; `changed` holds keys of params.yaml with old and new value, `unread` lines on files that cannot be read.
+
+    `doubts` holds, for each side, the lines on what speaks against its figures.
+    """
+    blocks = [f"# `{base}` → `{rev}`"]
+    if doubtful := [f"- `{side}`: {line}" for side, lines in doubts.items() for line in lines]:
+        blocks += ["## Doubtful figures", DOUBTS, "\n".join(doubtful)]
+    blocks.append("## Accuracy, %")
     if accuracies:
         blocks.append(_table(("Variant", "Network", base, rev, "Difference, points", "Verdict"), accuracies))
-    else:
+    elif not unread:
         blocks.append("Neither side has any results.")
     if seconds:
         blocks += ["## Seconds per epoch", _table(("Variant", "Network", base, rev, "Difference, s", "Verdict"), seconds)]
