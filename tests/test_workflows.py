@@ -1,6 +1,9 @@
 """The workflows: what they may do, and that nothing from outside becomes a command."""
 
+import os
 import re
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -38,10 +41,45 @@ def test_what_runs_a_pull_requests_code_may_only_read() -> None:
 
 def test_what_may_comment_runs_none_of_it() -> None:
     comment = load("comment")
-    assert comment["permissions"] == {"actions": "read", "pull-requests": "write"}
+    assert comment["permissions"] == {"actions": "read", "contents": "read", "pull-requests": "write"}
     assert not any("uses" in step for step in steps(comment))
     assert not re.search(r"make |python|\.venv", "".join(step["run"] for step in steps(comment)))
     assert comment[True]["workflow_run"]["workflows"] == [load("review")["name"]]
+
+
+GH = """#!/bin/sh
+case "$2" in
+repos/our/fork/contents/metrics/pictures*) printf 'a.svg\\nb.svg\\n![x](y).svg\\nREADME.md\\n' ;;
+repos/*/contents/metrics/pictures*) echo '{"message": "Not Found"}'; exit 1 ;;
+esac
+"""
+
+
+def commented(tmp_path: Path, head: str) -> str:
+    """The comment that the step writes, with a `gh` that knows pictures of the fork alone."""
+    (step,) = [step for step in steps(load("comment")) if step["name"] == "Write the comment"]
+    (tmp_path / "review").mkdir()
+    (tmp_path / "review" / "review.md").write_text("# the review\n")
+    (tmp_path / "gh").write_text(GH)
+    (tmp_path / "gh").chmod(0o755)
+    given = {"GH_REPO": "our/project", "HEAD_REPO": head, "BASE": "b" * 40, "HEAD": "a" * 40, "RUN_URL": "https://example.com/run"}
+    environment = {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", "GITHUB_SERVER_URL": "https://example.com", **given}
+    subprocess.run(["bash", "-e", "-c", step["run"]], cwd=tmp_path, env=environment, check=True)
+    return (tmp_path / "comment.md").read_text(encoding="utf-8")
+
+
+def test_the_comment_shows_the_pictures_that_are_there(tmp_path: Path) -> None:
+    text = commented(tmp_path, "our/fork")
+    assert text.startswith("<!-- review -->\n# the review\n\n<details>")
+    rows = [line for line in text.splitlines() if line.startswith("|")][2:]
+    where = f"https://example.com/our/fork/blob/{'a' * 40}/metrics/pictures"
+    assert rows == [f"| – | ![{name}]({where}/{name}.svg?raw=true) |" for name in "ab"]
+
+
+def test_the_comment_without_pictures(tmp_path: Path) -> None:
+    text = commented(tmp_path, "our/other")
+    assert "Pictures" not in text
+    assert text.endswith(f"[artifact `review`](https://example.com/run#artifacts), for commit {'a' * 40}.\n")
 
 
 def test_pre_commit_runs_what_make_check_runs() -> None:
