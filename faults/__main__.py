@@ -1,8 +1,8 @@
-"""Kill real trainings, give real processes bad inputs, keep what came of it in faults/results.json, and render README.md's table from it.
+"""Kill real trainings, give real processes bad inputs, keep what came of it in faults/results.json, and render README.md from it.
 
 python -m faults                # all parts: some ten minutes on two cores
 python -m faults kills inputs   # these parts; the others stay as they were
-python -m faults render         # the table alone
+python -m faults render         # the page alone
 """
 
 import argparse
@@ -21,7 +21,7 @@ from resnet.errors import BenchmarkError, run_stage
 from resnet.files import read_json, write_json, write_text
 
 RESULTS = Path(__file__).parent / "results.json"
-PAGE = Path(__file__).parent.parent / "README.md"
+PAGE = Path(__file__).parent / "README.md"
 EPOCHS = {"recipes.keras.epochs": 40}  # enough for several kills within one run
 PARTS = ("kills", "jax", "inputs")
 TRAININGS = ("start", "start", "start", *["compilation"] * 3, *["epoch"] * 6, *["state"] * 4, *["result"] * 3)
@@ -30,8 +30,8 @@ ON_JAX = ("start", "compilation", "epoch", "state", "result")
 
 
 def main(argv: list[str]) -> None:
-    parser = argparse.ArgumentParser("python -m faults", description="Kill trainings and give bad inputs; see README.md, Reliability.")
-    parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; all by default; render: the table alone")
+    parser = argparse.ArgumentParser("python -m faults", description="Kill trainings and give bad inputs, and render faults/README.md.")
+    parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; all by default; render: the page alone")
     parser.add_argument("--seed", type=int, help="of the moments of the kills; drawn where none is given, and recorded")
     parser.add_argument("--names", default="", help="only inputs with this in their name, and nothing is kept: to try them out")
     options = parser.parse_args(argv)
@@ -45,7 +45,7 @@ def main(argv: list[str]) -> None:
                 if not options.names:
                     write_json(RESULTS, {**(read_json(RESULTS) if RESULTS.exists() else {}), part: found})
     result = read_json(RESULTS)
-    write_text(PAGE, tables.into(PAGE.read_text(encoding="utf-8"), result))
+    write_text(PAGE, tables.page(result))
     if wrong := wrongs(result):
         raise BenchmarkError(f"{len(wrong)} not as they should be, the first: {wrong[0]}; see {RESULTS}")
     print(f"all as it should be; written to {RESULTS} and {PAGE}")
@@ -77,7 +77,7 @@ def _device(name: str) -> str:
     """What a training runs on, asked in a process of its own, since one process has one backend."""
     code = "from resnet import backend; print(backend.start().name)"
     env = {**os.environ, "KERAS_BACKEND": name}
-    done = subprocess.run([sys.executable, "-c", code], cwd=PAGE.parent, env=env, capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], cwd=PAGE.parent.parent, env=env, capture_output=True, text=True, check=True)
     return done.stdout.splitlines()[-1]
 
 

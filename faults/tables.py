@@ -1,14 +1,21 @@
-"""README.md's table of faults, rendered from faults/results.json."""
+"""The page of faults, rendered from faults/results.json."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-BEGIN, END = "<!-- faults: rendered by python -m faults render -->", "<!-- /faults -->"
+READING = (
+    "# Faults",
+    "Rendered by `python -m faults render` from `faults/results.json`; do not edit by hand. `make faults` tries it all anew, some ten "
+    "minutes on two cores.",
+    "Real trainings and a real dvc are killed at random moments and go on; then weights, as arrays, histories, metrics and predictions, "
+    "times apart, are compared with those of a run that nobody disturbed. Real stages are given bad inputs, full disks (a real tmpfs; "
+    "that needs root) and read-only folders; then the SHA-256 of every file is compared with that before.",
+)
 
 
-def section(result: Mapping[str, Any]) -> str:
-    """What stands between the two comments."""
+def page(result: Mapping[str, Any]) -> str:
+    """The whole page, faults/README.md, as Markdown."""
     rows = []
     for part, where in (("kills", ""), ("jax", ", on JAX")):
         records = result.get(part, {}).get("records", [])
@@ -21,14 +28,11 @@ def section(result: Mapping[str, Any]) -> str:
     tried = [record for record in inputs if "skipped" not in record]
     if tried:
         rows.append(["**bad inputs and bad weather**", f"**{len(tried)}**", f"**{sum(not record['problems'] for record in tried)}**"])
-    blocks = [table(["what happened", "times", "as it should be"], rows), about(result)]
+    blocks = [*READING, table(["what happened", "times", "as it should be"], rows), about(result)]
     if inputs:
         lines = [[escaped(record["input"]), f"`{record['command']}`", said(record)] for record in inputs]
-        words = table(["what is wrong", "command", "what a person reads"], lines)
-        blocks += [
-            f"<details><summary>The bad inputs and bad weather, each with the line that a person reads</summary>\n\n{words}\n\n</details>"
-        ]
-    return "\n\n".join(blocks)
+        blocks += ["## What a person reads", table(["what is wrong", "command", "what a person reads"], lines)]
+    return "\n\n".join(blocks) + "\n"
 
 
 def about(result: Mapping[str, Any]) -> str:
@@ -42,7 +46,11 @@ def about(result: Mapping[str, Any]) -> str:
     lost = [
         record["epochs_lost"] for part in ("kills", "jax") for record in result.get(part, {}).get("records", []) if "epochs_lost" in record
     ]
-    most = f" No kill cost more than {max(lost)} epoch{'s' * (max(lost) != 1)} that had been told of." if lost else ""
+    most = (
+        f" No kill cost more than {max(lost)} epoch{'s' * (max(lost) != 1)} that had been told of; there, a state is saved after each."
+        if lost
+        else ""
+    )
     return f"{'; '.join(said)}.{most}"
 
 
@@ -62,10 +70,3 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     numbers = {"times", "as it should be"}
     ruler = [" ---: " if name in numbers else " --- " for name in columns]
     return "\n".join([f"| {' | '.join(columns)} |", f"|{'|'.join(ruler)}|", *(f"| {' | '.join(row)} |" for row in rows)])
-
-
-def into(page: str, result: Mapping[str, Any]) -> str:
-    """The page with what stands between the two comments rendered anew."""
-    before, _, rest = page.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n\n{section(result)}\n\n{END}{after}"

@@ -49,10 +49,9 @@ def test_a_dvc_killed_before_it_recorded_the_training_gets_it_back(undisturbed: 
     assert kills.differences(kills.outcome(folder), expected) == []
 
 
-def test_readme_has_what_the_full_suite_found() -> None:
+def test_the_page_has_what_the_full_suite_found() -> None:
     result = read_json(ROOT / "faults" / "results.json")
-    page = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert tables.into(page, result) == page
+    assert (ROOT / "faults" / "README.md").read_text(encoding="utf-8") == tables.page(result)
     killed = [record for part in ("kills", "jax") for record in result[part]["records"]]
     assert len(killed) >= 30
     assert wrongs(result) == []
@@ -70,12 +69,12 @@ def test_what_differs_is_counted_and_told() -> None:
             "records": [refused, {**refused, "problems": ["lost: metrics/x"]}, skipped],
         },
     }
-    section = tables.section(result)
-    assert "| SIGKILL of `python -m stages.train`: in its epochs | 2 | 1 |" in section
-    assert "| **bad inputs and bad weather** | **2** | **1** |" in section
-    assert "| a\\|b | `python -m stages.train` | `` train: `a\\|b` `` |" in section
-    assert "**not as it should be: lost: metrics/x**" in section
-    assert "not tried: e" in section
+    page = tables.page(result)
+    assert "| SIGKILL of `python -m stages.train`: in its epochs | 2 | 1 |" in page
+    assert "| **bad inputs and bad weather** | **2** | **1** |" in page
+    assert "| a\\|b | `python -m stages.train` | `` train: `a\\|b` `` |" in page
+    assert "**not as it should be: lost: metrics/x**" in page
+    assert "not tried: e" in page
     assert wrongs(result) == ["`python -m stages.train`, killed in its epochs: last/weights, history", "a|b: lost: metrics/x"]
 
 
