@@ -27,7 +27,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--rounds", type=int, default=3, help="whole epochs of each way")
     parser.add_argument("--images", type=int, default=50_000, help="images of such an epoch")
     parser.add_argument("--budget", type=float, default=5.0, help="seconds of a measured part, against depth and batch")
-    parser.add_argument("--seeds", type=int, default=8, help="runs of each way for the agreement of accuracies")
+    parser.add_argument("--seeds", type=int, default=6, help="runs of each way for the agreement of accuracies")
     options = parser.parse_args(argv)
     if unknown := set(options.parts) - {*PARTS, "render"}:
         raise BenchmarkError(f"{', '.join(sorted(unknown))}: must be of {', '.join(PARTS)} or render")

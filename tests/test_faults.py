@@ -52,8 +52,11 @@ def test_a_dvc_killed_before_it_recorded_the_training_gets_it_back(undisturbed: 
 def test_the_page_has_what_the_full_suite_found() -> None:
     result = read_json(ROOT / "faults" / "results.json")
     assert (ROOT / "faults" / "README.md").read_text(encoding="utf-8") == tables.page(result)
-    killed = [record for part in ("kills", "jax") for record in result[part]["records"]]
-    assert len(killed) >= 30
+    kills, jax, tried = (len(result[part]["records"]) for part in ("kills", "jax", "inputs"))
+    assert kills >= 30
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert f"{kills} kills of trainings and of dvc, {jax} more on JAX" in readme
+    assert f"{tried} bad inputs" in readme
     assert wrongs(result) == []
 
 
