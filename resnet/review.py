@@ -150,6 +150,8 @@ def seconds_row(variant: str, before: Side, after: Side, synthetic_changed: bool
     times, new_times = ([run.seconds_per_epoch for run in part.runs] for part in (old, new))
     if min(old.n, new.n) == 1:
         return Row(variant, (*cells, _signed(float(np.mean(new_times) - np.mean(times)), 2)), ONE_SEED)
+    if times == new_times:
+        return Row(variant, (*cells, _signed(0.0, 2)), NOISE, "the same times")
     interval = mean_interval(times, new_times)
     if interval.low == interval.high:  # times that agree to the last digit say nothing of how times vary
         return Row(variant, (*cells, _signed(interval.difference, 2)), NOISE, "no spread on either side")

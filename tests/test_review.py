@@ -159,6 +159,7 @@ def timed(*seconds: float, **changes: Any) -> Side:
         (timed(15.0, 15.1, 15.3), "within noise", ""),
         (timed(15.0), "one seed", ""),
         (timed(15.2, 15.2, 15.2), "within noise", ""),
+        (timed(15.0, 15.1, 15.2), "within noise", "the same times"),
         (timed(12.0, 12.1, epochs=20), "better", ""),  # an epoch is an epoch
         (timed(12.0, 12.1, device="TPU"), "not comparable", "other device: NVIDIA H100 80GB HBM3 → TPU"),
         (timed(12.0, backend="jax", versions={"keras": "3", "jax": "1"}), "not comparable", "other backend: tensorflow → jax"),
@@ -258,7 +259,7 @@ def test_two_commits(committed: Path) -> None:
     assert accuracy["ResNet32v1"][4] == "**not comparable** (other recipe length: 200 → 3 of 200 epochs)"
     assert accuracy["ResNet56v1"][1:] == ["–", "90.00 (n=1)", "–", "**added**"]
     assert accuracy["ResNet44v1"][1:] == ["90.00 (n=1)", "–", "–", "**removed**"]
-    assert cells(text, "Seconds per epoch")["model"][3:] == ["+0.00 [−2.27, +2.27]", "**within noise**"]
+    assert cells(text, "Seconds per epoch")["model"][3:] == ["+0.00", "**within noise** (the same times)"]
     changed = cells(text, "params.yaml")
     assert changed["`augment.shift`"] == ["`0.1`", "`0.2`"]
     assert list(changed) == ["`augment.shift`", "`variants`"]
