@@ -114,7 +114,7 @@ def states(*damages: Bytes) -> Spoil:
         run.wait_for(lambda: run.epoch >= 4)
         run.kill()
         found = [path for kept in kills.runs(folder) for path in kept.glob("epoch*.npz")]
-        found.sort(key=lambda path: int(path.name.split("-")[0][5:]), reverse=True)
+        found.sort(key=kills.epochs_of, reverse=True)
         for path, damage in zip(found, damages, strict=False):
             put(path, damage)(folder)
 

@@ -172,7 +172,12 @@ def lost(folder: Path, epoch: int) -> int:
     """How many epochs, of those told of, neither a state nor a kept result on disk holds."""
     if any(path for run in runs(folder) for path in run.glob("result-*")):
         return 0
-    return epoch - max((int(path.name.split("-")[0][5:]) for run in runs(folder) for path in run.glob("epoch*.npz")), default=0)
+    return epoch - max((epochs_of(path) for run in runs(folder) for path in run.glob("epoch*.npz")), default=0)
+
+
+def epochs_of(state: Path) -> int:
+    """How many epochs a state's file name says it comes after."""
+    return int(state.name.split("-")[0].removeprefix("epoch"))
 
 
 def runs(folder: Path) -> list[Path]:

@@ -85,7 +85,8 @@ def kill(folder: Path, rng: random.Random, kind: str, *targets: str, seconds: fl
         return None
     record = {"what": "`dvc repro` alone", "hit": "while its training ran on", "epoch": run.epoch}
     if kind == "group":
-        return {**record, "what": "`dvc repro` with all its processes", "hit": "in the training", "epochs_lost": max(0, lost(folder, run))}
+        lost = max(0, kills.lost(folder, run.epoch))
+        return {**record, "what": "`dvc repro` with all its processes", "hit": "in the training", "epochs_lost": lost}
     status, printed = tried(folder, *targets)
     if orphan and status:
         told = [line for line in printed.splitlines() if line.startswith("train: ")]
@@ -97,10 +98,6 @@ def kill(folder: Path, rng: random.Random, kind: str, *targets: str, seconds: fl
         record["hit"] = "its training ended by kill, as told"
     wait_for_end(orphan)
     return record
-
-
-def lost(folder: Path, run: Running) -> int:
-    return kills.lost(folder, run.epoch)
 
 
 def trainer(run: Running) -> int | None:
