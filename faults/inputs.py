@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from demo import set_params
 from faults import kills, pipeline
 from faults.kills import COMMAND, FOLDER, Running
+from scripts.demo import set_params
 
 AUTHOR = {f"GIT_{who}_{what}": "faults@localhost" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
 RUN = Path("metrics/runs/model.json")
@@ -186,7 +186,7 @@ def read_only(path: str) -> Spoil:
     return spoil
 
 
-REVIEW = (sys.executable, "review.py", "HEAD")
+REVIEW = (sys.executable, "-m", "scripts.review", "HEAD")
 EVALUATE = stage("evaluate", "model")
 SAVED = r"\.resume/[^/]+/epoch.*\.npz"
 WARNING = r"warning: \.resume/.*damaged.*"
@@ -223,7 +223,7 @@ CASES = (
     Case("metrics that are not JSON, reviewed", put(RUN, cut), REVIEW),
     Case("metrics with NaN, reviewed", put(RUN, NAN), REVIEW, tells=UNREAD),
     Case("predictions cut short, reviewed", put("metrics/predictions/model.txt", cut), REVIEW, tells=UNREAD),
-    Case("a review of no commit", nothing, (sys.executable, "review.py", "no-such-branch")),
+    Case("a review of no commit", nothing, (sys.executable, "-m", "scripts.review", "no-such-branch")),
     Case("a learning rate of 1e6", given({**SGD, "recipes.keras.learning_rate": 1e6})),
     Case("1e27 from the third epoch on", given({**SGD, "recipes.keras.drops": [{"epoch": 2, "factor": 1e30}]}), adds=SAVED),
     Case("a second trainer", trained_by_another),

@@ -18,9 +18,9 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from demo import copy_checkout, environment
 from resnet.errors import BenchmarkError
 from resnet.files import read_json
+from scripts.demo import copy_checkout, environment
 
 SMALL = {
     "data.source": "synthetic",

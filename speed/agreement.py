@@ -21,7 +21,8 @@ ARRAYS = Path("data/arrays")
 
 def run(seeds: int, log: Callable[[str], None]) -> dict[str, Any]:
     """Accuracies in percent of each way and seed, and whether one step a call and many gave the same bits, in either precision."""
-    from resnet import arrays, backend
+    from resnet import backend
+    from resnet.data import arrays
 
     train, test = arrays.open_split(ARRAYS / "train"), arrays.open_split(ARRAYS / "test")
     accuracies: dict[str, list[float]] = {way: [] for way in WAYS}
@@ -52,7 +53,8 @@ def difference(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, f
 
 def _ours(train: Any, seed: int, device: Any, most_steps: int | None) -> Any:
     from resnet import model as networks
-    from resnet import params, training
+    from resnet import params
+    from resnet.training import loop as training
 
     settings = params.load()
     drops = (params.Drop(epoch=DROP[0], factor=DROP[1]),)
@@ -70,8 +72,9 @@ def _original(train: Any, seed: int) -> Any:
     import keras
     from keras.src.legacy.preprocessing.image import ImageDataGenerator  # no longer public
 
-    from resnet import draws, params
     from resnet import model as networks
+    from resnet import params
+    from resnet.training import draws
 
     settings = params.load()
     recipe, augment = settings.variant("model").recipe, settings.augment

@@ -12,8 +12,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from demo import copy_checkout, environment
 from resnet.errors import BenchmarkError
+from scripts.demo import copy_checkout, environment
 from speed.worker import ARRAYS, Task, Worker
 
 WAYS = ("ours", "original", "pytorch")

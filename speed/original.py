@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from resnet import arrays, backend, params
+from resnet import backend, params
+from resnet.data import arrays
 from speed.worker import Task, serve
 
 

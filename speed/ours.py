@@ -2,14 +2,16 @@
 
 from typing import Any
 
-from resnet import arrays, backend, params
+from resnet import backend, params
+from resnet.data import arrays
 from speed.worker import TRAINING_IMAGES, Task, serve
 
 
 class Ours:
     def __init__(self, task: Task, split: arrays.Split):
         device = backend.start(task.precision)
-        from resnet import model, training
+        from resnet import model
+        from resnet.training import loop as training
 
         settings = params.load()
         recipe = settings.variant("model").recipe.model_copy(update={"batch_size": task.batch_size, "epochs": 10**6, "drops": ()})

@@ -9,8 +9,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from resnet import arrays, params
-from resnet.draws import epoch_draws
+from resnet import params
+from resnet.data import arrays
+from resnet.training.draws import epoch_draws
 from speed.worker import Task, serve
 
 

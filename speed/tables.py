@@ -19,7 +19,7 @@ INTRODUCTION = (
     "`ImageDataGenerator`, with the settings that favour it (`speed/original.py`); **pytorch** is a good plain PyTorch loop, with data and "
     "augmentation on the device (`speed/pytorch.py`). Start and compilation stand apart. Ratios are of the turns of one round, the "
     "median with the least and the greatest; above 1 ours is the faster.",
-    "PyTorch is installed for this alone, from `requirements-speed.lock`: its CPU build for Python 3.11 on x86-64 Linux, which lies on "
+    "PyTorch is installed for this alone, from `requirements/speed.lock`: its CPU build for Python 3.11 on x86-64 Linux, which lies on "
     "PyTorch's own package index (name it in `PIP_EXTRA_INDEX_URL`); elsewhere install PyTorch into `.venv` as pytorch.org says. "
     "Where it is missing, the table says so.",
     "The floor is the larger of two times: that of an epoch's arithmetic at the machine's measured rate of matrix products, and that of "

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from resnet import arrays
+from resnet.data import arrays
 from resnet.errors import BenchmarkError
 
 ARRAYS = Path("data/arrays/train")

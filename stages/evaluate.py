@@ -11,10 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from resnet import arrays, backend, history, params, scores
-from resnet.arrays import Split
+from resnet import backend, params
+from resnet.data import arrays
+from resnet.data.arrays import Split
 from resnet.errors import BenchmarkError, run_stage
 from resnet.files import read_json, replaced, sha256, write_json
+from resnet.results import scores
+from resnet.training import history
 
 ARRAYS = Path("data/arrays")
 MODELS = Path("models")

@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from resnet import archive, cifar10, params, synthetic
-from resnet.download import download
+from resnet import params
+from resnet.data import archive, cifar10, synthetic
+from resnet.data.download import download
 from resnet.errors import BenchmarkError, run_stage
 
 

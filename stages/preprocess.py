@@ -5,7 +5,8 @@ from typing import Literal
 
 import numpy as np
 
-from resnet import arrays, cifar10, params
+from resnet import params
+from resnet.data import arrays, cifar10
 from resnet.errors import run_stage
 from resnet.files import replaced
 

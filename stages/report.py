@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from resnet import history, metrics, params, pictures, tables
+from resnet import params
 from resnet.errors import BenchmarkError, run_stage
 from resnet.files import read_json, replaced, write_text
-from resnet.metrics import Metrics
 from resnet.params import Network
+from resnet.results import metrics, plots, tables
+from resnet.results.metrics import Metrics
+from resnet.training import history
 
 METRICS = Path("metrics")
 
@@ -28,12 +30,12 @@ def report(networks: Mapping[str, Network], root: Path) -> str:
     counts = {name: read_confusion(root / "plots" / "confusion" / f"{name}.csv") for name in list(figures)[:1]}
     built = tables.build(networks, figures, published)
     frames = {
-        "v1": pictures.curves(1, networks, figures, histories),
-        "v2": pictures.curves(2, networks, figures, histories),
-        "rates": pictures.rates(networks, figures, histories),
-        "speed": pictures.speed(networks, figures, published),
-        "apart": pictures.apart(networks, figures),
-        "confusion": pictures.confusion(networks, figures, counts),
+        "v1": plots.curves(1, networks, figures, histories),
+        "v2": plots.curves(2, networks, figures, histories),
+        "rates": plots.rates(networks, figures, histories),
+        "speed": plots.speed(networks, figures, published),
+        "apart": plots.apart(networks, figures),
+        "confusion": plots.confusion(networks, figures, counts),
     }
     with replaced(root / "plots" / "all") as folder:
         folder.mkdir(parents=True)
@@ -52,7 +54,7 @@ def read_histories(folder: Path, figures: Metrics) -> list[pd.DataFrame]:
 
 def read_confusion(path: Path) -> pd.DataFrame:
     """A variant's confusion counts, a row for each actual and predicted class; none where there is no such file."""
-    frame = _read_csv(path, list(pictures.CONFUSION[1:])) if path.exists() else pd.DataFrame(columns=pictures.CONFUSION[1:])
+    frame = _read_csv(path, list(plots.CONFUSION[1:])) if path.exists() else pd.DataFrame(columns=plots.CONFUSION[1:])
     for number, count in enumerate(frame["images"], start=2):
         if not count.isdecimal():
             raise BenchmarkError(f"{path}, line {number}: images is {count!r}: must be a count")

@@ -11,12 +11,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from resnet import arrays, backend, history, interrupt, params, resume
-from resnet.arrays import Split
+from resnet import backend, params
 from resnet.backend import Device
+from resnet.data import arrays
+from resnet.data.arrays import Split
 from resnet.errors import BenchmarkError, Interrupted, run_stage
 from resnet.files import replaced, sha256, write_json
 from resnet.params import Params, Variant
+from resnet.training import history, interrupt, resume
 
 ARRAYS = Path("data/arrays")
 MODELS = Path("models")
@@ -87,8 +89,8 @@ def train(settings: Params, name: str, seed: int, arrays_folder: Path, folder: P
 
 def _train(job: Job, store: resume.Store, save_seconds: float, folder: Path) -> None:
     from resnet import model as networks  # these import Keras: seconds, and only once all else is known to be well
-    from resnet import training
-    from resnet.progress import Progress
+    from resnet.training import loop as training
+    from resnet.training.progress import Progress
 
     start = time.perf_counter()
     network, recipe, device = job.variant.network, job.variant.recipe, job.device
@@ -140,7 +142,7 @@ def _train(job: Job, store: resume.Store, save_seconds: float, folder: Path) -> 
 
 def _write(job: Job, done: Any, seconds: float, model: Any, store: resume.Store, folder: Path) -> None:
     """Write the finished run's folder, and keep it until DVC has recorded it."""
-    from resnet.training import assign
+    from resnet.training.loop import assign
 
     start = time.perf_counter()
     with replaced(folder) as partial:

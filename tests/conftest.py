@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
-from demo import set_params
 from resnet import backend, params
+from scripts.demo import set_params
 
 ROOT = Path(__file__).parent.parent
 

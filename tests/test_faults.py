@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from demo import set_params
 from faults import inputs, kills, pipeline, tables
 from faults.__main__ import wrongs
 from resnet.files import read_json
+from scripts.demo import set_params
 from tests.conftest import ROOT
 
 

@@ -21,12 +21,13 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 
-from resnet import cifar10, params, strict_yaml
-from resnet.archive import take
+from resnet import params, strict_yaml
+from resnet.data import cifar10
+from resnet.data.archive import take
 from resnet.errors import BenchmarkError
 from tests.conftest import ROOT
-from tests.test_archive import CONTENTS, MEMBERS, entry, files, make
-from tests.test_cifar10 import LABELS, PIXELS, python2_pickle
+from tests.data.test_archive import CONTENTS, MEMBERS, entry, files, make
+from tests.data.test_cifar10 import LABELS, PIXELS, python2_pickle
 
 os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(ROOT / ".pytest_cache" / "hypothesis"))
 fuzz = settings(

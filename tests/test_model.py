@@ -105,8 +105,8 @@ def test_impossible_depth(version: int, depth: int) -> None:
 
 
 def test_initial_weights_are_he_normal_and_keyed_by_the_seed() -> None:
-    from resnet import draws
     from resnet.model import initialize
+    from resnet.training import draws
 
     def weights(seed: int) -> list[Any]:
         model = build(1, 2)

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 import yaml
 
-from demo import set_params
 from resnet import params
 from resnet.errors import BenchmarkError
+from scripts.demo import set_params
 from tests.conftest import ROOT
 
 LISTED = ["model", "ResNet32v1", "ResNet44v1", "ResNet56v1", "ResNet110v1", "ResNet56v2", "ResNet110v2"]

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 import yaml
 
-from demo import copy_checkout, environment, set_params
 from resnet.files import read_json, sha256, write_json
+from scripts.demo import copy_checkout, environment, set_params
+from scripts.verify import agree
 from tests.conftest import ROOT
 from tests.connections import heard, listening
-from verify import agree
 
 SMALL = {
     "data.source": "synthetic",
@@ -86,13 +86,13 @@ def test_repro_runs_every_stage_and_writes_every_result(first: tuple[Path, str])
 def test_nothing_connects_to_anything(first: tuple[Path, str], warm: Path) -> None:
     """fetch alone does, and not for synthetic data; test_fetch.py has it heard."""
     folder = first[0].parent / "connections"
-    run(warm, "python", "review.py", "HEAD", more=listening(folder))
-    run(warm, "python", "plots.py", more=listening(folder))
+    run(warm, "python", "-m", "scripts.review", "HEAD", more=listening(folder))
+    run(warm, "python", "-m", "scripts.plots", more=listening(folder))
     events = heard(folder)
     assert not [event for event in events if event.kind != "starts"]
     started = "\n".join(event.command for event in events)
     scripts = [f"stages.{stage}" for stage in ("fetch", "preprocess", "train", "evaluate", "report")]
-    for name in (*scripts, "review.py", "plots.py", "dvc repro"):
+    for name in (*scripts, "scripts.review", "scripts.plots", "dvc repro"):
         assert name in started
 
 
@@ -250,21 +250,21 @@ def test_train_refuses(loose: Any, warm: Path) -> None:
 
 
 def test_verify_compares_every_figure_with_what_the_checkpoints_score(loose: Any, warm: Path) -> None:
-    printed = run(warm, "python", "verify.py")
+    printed = run(warm, "python", "-m", "scripts.verify")
     assert "model: 8 figures compared, 0 wrong\n" in printed  # 3 of the run, 4 over the runs, the digits
     assert "16 figures checked: metrics/ holds what the checkpoints score\n" in printed
 
-    path, code = warm / "metrics" / "runs" / "model.json", warm / "resnet" / "schedule.py"
+    path, code = warm / "metrics" / "runs" / "model.json", warm / "resnet" / "training" / "schedule.py"
     told = read_json(path)
     write_json(path, {**told, "loss": told["loss"] + 1e-9})
     code.write_text(code.read_text() + "\n")
     digits = warm / "metrics" / "predictions" / "model.txt"
     answers = digits.read_text()
     digits.write_text(("0" if answers[0] == "1" else "1") + answers[1:])
-    done = subprocess.run(["python", "verify.py"], cwd=warm, env=environment(warm), capture_output=True, text=True, check=False)
+    done = subprocess.run(["python", "-m", "scripts.verify"], cwd=warm, env=environment(warm), capture_output=True, text=True, check=False)
     assert done.returncode == 1
     lines = done.stderr.splitlines()
-    assert "models/model/seed0: trained by other code than lies here: resnet/schedule.py" in lines
+    assert "models/model/seed0: trained by other code than lies here: resnet/training/schedule.py" in lines
     assert any(line.startswith("metrics/runs/model.json: loss is ") for line in lines)
     assert "metrics/predictions/model.txt: seed 0: 1 of 50 images are not as the checkpoint answers" in lines
     assert lines[-1].startswith("verify: 4 wrong, of 16 figures; ")
@@ -273,7 +273,7 @@ def test_verify_compares_every_figure_with_what_the_checkpoints_score(loose: Any
     digits.write_text(answers)
     set_params(warm / "params.yaml", {"variants": ["model"], "model.learning_rate": 0.5})
     code.write_text(code.read_text()[:-1])
-    printed = run(warm, "python", "verify.py", ok=False)
+    printed = run(warm, "python", "-m", "scripts.verify", ok=False)
     assert "models/model/seed0: trained with other parameters than params.yaml has for model\nverify: 1 wrong, of 8 figures" in printed
 
     shutil.rmtree(warm / "models")

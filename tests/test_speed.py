@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from demo import copy_checkout
+from scripts.demo import copy_checkout
 from speed import agreement, floor, measure, tables
 from speed.worker import Task
 from stages.fetch import fetch

@@ -1,0 +1,52 @@
+"""A small made data set in CIFAR-10's format: gratings, one orientation and spatial frequency a class, for the demo and the tests.
+
+The phase is random, so the mean image of every class is the same and a linear model on pixels learns nothing; a small convolutional
+net does. Flips and shifts keep the class. All arithmetic is in integers, so that a seed gives the same bytes on every machine.
+"""
+
+import math
+from pathlib import Path
+
+import numpy as np
+
+from resnet.data import cifar10
+from resnet.files import replaced
+
+SIDE = 32
+STEPS = 256  # of a full period in WAVE
+WAVE = np.array([round(127 * math.sin(2 * math.pi * step / STEPS)) for step in range(STEPS)], np.int16)
+PERIODS_8 = (10, 20, 36, 60, 96)  # of the gratings: eighths of a period across the image, 1.25 to 12 periods
+CLASS_NAMES = tuple(f"synthetic {direction} {i}" for direction in ("horizontal", "vertical") for i in range(len(PERIODS_8)))
+README = "<p>Synthetic images made from a seed, for trying the benchmark out. This is not CIFAR-10.</p>\n"
+
+
+def write(folder: Path, train_images: int, test_images: int, seed: int) -> None:
+    """Write a set of that many images, a multiple of 5 for training, into `folder`, which appears whole or not at all."""
+    per_file = train_images // len(cifar10.TRAIN_FILES)
+    with replaced(folder) as partial:
+        partial.mkdir()
+        for stream, (split, names) in enumerate(cifar10.SPLITS.items()):
+            generator = np.random.default_rng([seed, stream])
+            count = train_images if split == "train" else test_images
+            labels = generator.permutation(np.arange(count) % cifar10.CLASSES)
+            for i, (name, part) in enumerate(zip(names, np.split(labels, len(names)), strict=True)):
+                filenames = [f"synthetic_{split}_{i * per_file + j:05d}.png" for j in range(len(part))]
+                title = f"synthetic {split} batch {i + 1} of {len(names)}"
+                cifar10.write_batch(partial / name, title, draw(part, generator), part, filenames)
+        cifar10.write_meta(partial / "batches.meta", CLASS_NAMES, per_file)
+        (partial / "readme.html").write_text(README, encoding="ascii")
+
+
+def draw(labels: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Draw an image of each label's class: labels (n,) from 0 to 9 give images (n, 32, 32, 3) uint8."""
+    n = len(labels)
+    steps = STEPS // SIDE * np.array(PERIODS_8)[labels % len(PERIODS_8)] // 8  # of WAVE, a pixel
+    phase = generator.integers(STEPS, size=n)
+    lines = WAVE[(steps[:, None] * np.arange(SIDE) + phase[:, None]) % STEPS]  # (n, 32)
+    upright = (labels >= len(PERIODS_8))[:, None, None]
+    waves = np.where(upright, lines[:, None, :], lines[:, :, None])  # (n, 32, 32)
+    colour = generator.integers(64, 192, size=(n, 1, 1, 3), dtype=np.int16)
+    contrast = generator.integers(16, 65, size=(n, 1, 1, 3), dtype=np.int16)
+    noise = generator.integers(-48, 49, size=(n, SIDE, SIDE, 3), dtype=np.int16)
+    pixels: np.ndarray = np.clip(colour + contrast * waves[..., None] // 128 + noise, 0, 255).astype(np.uint8)
+    return pixels

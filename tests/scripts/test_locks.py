@@ -1,0 +1,118 @@
+"""`make check` stops where a lock and pyproject.toml disagree."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from scripts.locks import LOCKS
+from tests.conftest import ROOT
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "requirements").mkdir()
+    for name in ("pyproject.toml", *LOCKS):
+        shutil.copy(ROOT / name, tmp_path / name)
+    return tmp_path
+
+
+def check(folder: Path) -> tuple[int, list[str]]:
+    done = subprocess.run(
+        [sys.executable, "-m", "scripts.locks"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert not done.stdout
+    return done.returncode, done.stderr.splitlines()
+
+
+def test_ours_agree(folder: Path) -> None:
+    assert check(folder) == (0, [])
+
+
+def test_every_lock_is_looked_at() -> None:
+    assert set(LOCKS) == {f"requirements/{path.name}" for path in (ROOT / "requirements").glob("*.lock")}
+    assert "python -m scripts.locks" in (ROOT / "Makefile").read_text(encoding="utf-8").split("\ncheck:")[1].split("\n\n")[0]
+
+
+CHANGES = {  # file, pattern, what takes its place: the lines that must be said
+    "another dependency": (
+        "pyproject.toml",
+        r'"dvc>=3.67",',
+        r'"dvc>=3.67", "no_such-Thing",',
+        [f"{name}: lacks no_such-Thing," for name in LOCKS],
+    ),
+    "a newer one": (
+        "pyproject.toml",
+        r"pydantic>=2.12",
+        r"pydantic>=9",
+        [rf"{name}: pydantic is 2\.\S+, but pyproject.toml asks for >=9$" for name in LOCKS],
+    ),
+    "another of an extra": ("pyproject.toml", r'"pytest>=', r'"no-such-thing", "pytest>=', ["requirements/dev.lock: lacks no-such-thing,"]),
+    "an entry gone": ("requirements/gpu.lock", r"(?ms)^tqdm==.*?(?=^[a-z])", "", ["requirements/gpu.lock: lacks tqdm,"]),
+    "another version in one lock": (
+        "requirements/dev.lock",
+        r"(?m)^tqdm==\S+",
+        "tqdm==4.99",
+        [r"requirements/dev.lock: tqdm is 4\.99, but 4\.\S+ in requirements/run.lock$"],
+    ),
+    "no hash": (
+        "requirements/run.lock",
+        r"(?m)^(tqdm==\S+) \\\n(    --hash=\S+( \\)?\n)+",
+        r"\1\n",
+        [r"requirements/run.lock: 'tqdm==4\.\S+' lacks a SHA-256"],
+    ),
+    "a cut hash": (
+        "requirements/run.lock",
+        r"(?m)(^tqdm==\S+ \\\n    --hash=sha256:.{9})\S+",
+        r"\1",
+        [r"requirements/run.lock: 'tqdm==4\.\S+' lacks a SHA-256"],
+    ),
+    "a range": (
+        "requirements/run.lock",
+        r"(?m)^tqdm==",
+        "tqdm>=",
+        [r"requirements/run.lock: 'tqdm>=4\.\S+' is not pinned with ==$", "requirements/run.lock: lacks tqdm,"],
+    ),
+    "a prefix": (
+        "requirements/run.lock",
+        r"(?m)^tqdm==\S+",
+        "tqdm==4.*",
+        [r"requirements/run.lock: 'tqdm==4\.\*' is not pinned with ==$", "requirements/run.lock: lacks tqdm,"],
+    ),
+    "an index": (
+        "requirements/run.lock",
+        r"\A",
+        "--index-url https://example.org/simple\n",
+        ["requirements/run.lock: '--index-url https://example.org/simple' is no req"],
+    ),
+    "a host": (
+        "requirements/run.lock",
+        r"(?m)^tqdm==\S+",
+        "tqdm @ https://example.org/tqdm.whl",
+        ["requirements/run.lock: 'tqdm @ https://example.org/tqdm.whl' is not pinned with ==$", "requirements/run.lock: lacks tqdm,"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_change_is_told(folder: Path, name: str) -> None:
+    file, pattern, instead, said = CHANGES[name]
+    text = (folder / file).read_text(encoding="utf-8")
+    changed = re.sub(pattern, instead, text, count=1)
+    assert changed != text
+    (folder / file).write_text(changed, encoding="utf-8")
+    status, lines = check(folder)
+    assert status == 1
+    assert lines[-1] == "run `make lock`, which pins anew what pyproject.toml asks for"
+    assert len(lines) == len(said) + 1, lines
+    for line, expected in zip(lines, said, strict=False):
+        assert re.match(expected, line)

@@ -1,0 +1,114 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from resnet.data import arrays, cifar10, synthetic
+from resnet.errors import BenchmarkError
+from stages.preprocess import preprocess
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    synthetic.write(tmp_path / "source", 2050, 110, seed=1)  # more than two chunks, and part of one
+    return tmp_path / "source"
+
+
+@pytest.mark.parametrize("subtract", [True, False])
+def test_is_what_the_original_does(source: Path, tmp_path: Path, subtract: bool) -> None:
+    preprocess(source, tmp_path / "arrays", "synthetic", subtract)
+    x_train, y_train = cifar10.read_split(source, "train")
+    x_test, y_test = cifar10.read_split(source, "test")
+    x_train, x_test = x_train.astype("float32") / 255, x_test.astype("float32") / 255
+    if subtract:
+        mean = np.mean(x_train, axis=0)
+        x_train, x_test = x_train - mean, x_test - mean
+    for name, x, y in (("train", x_train, y_train), ("test", x_test, y_test)):
+        split = arrays.open_split(tmp_path / "arrays" / name)
+        assert split.images.dtype == np.float32
+        np.testing.assert_allclose(split.images, x, atol=2e-6)  # NumPy's float32 mean is rounded, ours is exact
+        np.testing.assert_array_equal(split.labels, y)
+        assert split.source == "synthetic"
+        assert len(split.classes) == 10
+
+
+def test_mean_is_exact(source: Path) -> None:
+    images, _ = cifar10.read_split(source, "train")
+    exact = images.astype(np.float64).mean(axis=0) / 255
+    assert np.array_equal(arrays.pixel_mean(images), exact.astype(np.float32))
+
+
+def test_mean_is_the_training_images_and_kept(source: Path, tmp_path: Path) -> None:
+    preprocess(source, tmp_path / "arrays", "synthetic", True)
+    mean = np.load(tmp_path / "arrays" / "pixel_mean.npy")
+    train, test = (arrays.open_split(tmp_path / "arrays" / name) for name in ("train", "test"))
+    np.testing.assert_allclose(train.images.mean(axis=0), 0, atol=1e-6)
+    restored = np.rint((test.images + mean) * 255)
+    np.testing.assert_array_equal(restored, cifar10.read_split(source, "test")[0])
+
+
+def test_the_same_bytes_twice(source: Path, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        preprocess(source, tmp_path / name, "synthetic", True)
+    for file in (path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*.*")):
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+
+
+def test_synthetic_data_do_not_pass_for_cifar10(source: Path, tmp_path: Path) -> None:
+    with pytest.raises(BenchmarkError, match="data_batch_1: not the official file"):
+        preprocess(source, tmp_path / "arrays", "cifar10", True)
+    assert not (tmp_path / "arrays").exists()
+
+
+def _truncate(folder: Path) -> None:
+    path = folder / "images.npy"
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def _empty(folder: Path) -> None:
+    (folder / "labels.npy").write_bytes(b"")
+
+
+def _shorten(folder: Path) -> None:
+    np.save(folder / "labels.npy", np.load(folder / "labels.npy")[:-1])
+
+
+def _remove(folder: Path) -> None:
+    (folder / "images.npy").unlink()
+
+
+def _widen(folder: Path) -> None:
+    np.save(folder / "images.npy", np.load(folder / "images.npy").astype(np.float64))
+
+
+def _forget(folder: Path) -> None:
+    (folder / "about.json").write_text("{}")
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (_truncate, "images.npy: not a whole .npy file"),
+        (_empty, "labels.npy: not a whole .npy file"),
+        (_shorten, r"labels.npy: must be int32 \(110,\) as images.npy, is int32 \(109,\)"),
+        (_remove, "images.npy: no such file"),
+        (_widen, "images.npy: must be float32"),
+        (_forget, "about.json: no 'source'"),
+    ],
+)
+def test_damaged_arrays_are_one_line(source: Path, tmp_path: Path, damage: object, said: str) -> None:
+    preprocess(source, tmp_path / "arrays", "synthetic", True)
+    assert callable(damage)
+    damage(tmp_path / "arrays" / "test")
+    with pytest.raises(BenchmarkError, match=said) as caught:
+        arrays.open_split(tmp_path / "arrays" / "test")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("stage", ["fetch", "preprocess", "report"])
+def test_imports_no_deep_learning_framework(stage: str) -> None:
+    code = f"import sys, stages.{stage}; print(sorted({{'keras', 'tensorflow', 'jax', 'torch'}} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
