@@ -20,7 +20,11 @@ from faults import kills, pipeline
 from faults.kills import COMMAND, FOLDER, Running
 from scripts.demo import set_params
 
-AUTHOR = {f"GIT_{who}_{what}": "faults@localhost" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+AUTHOR = {
+    f"GIT_{who}_{what}": "faults@localhost"
+    for who in ("AUTHOR", "COMMITTER")
+    for what in ("NAME", "EMAIL")
+}
 RUN = Path("metrics/runs/model.json")
 IMAGES, LABELS = Path("data/arrays/train/images.npy"), Path("data/arrays/train/labels.npy")
 BALLAST = "ballast"  # what fills a disk
@@ -45,7 +49,9 @@ class Case:
     where: str = ""  # that the line must name
     tells: str = ""  # a pattern of the lines that a command which goes on and ends well tells it by
     adds: str = ""  # a pattern of files that may be added: states
-    resumed: bool = False  # once the cause is gone, the training must go on and end with the same bits
+    resumed: bool = (
+        False  # once the cause is gone, the training must go on and end with the same bits
+    )
 
 
 def stage(name: str, *arguments: str) -> tuple[str, ...]:
@@ -97,7 +103,9 @@ def archive(change: Bytes | None) -> Spoil:
 
 
 def gone(path: Path | str) -> Spoil:
-    return lambda folder: shutil.rmtree(folder / path) if (folder / path).is_dir() else (folder / path).unlink()
+    return lambda folder: (
+        shutil.rmtree(folder / path) if (folder / path).is_dir() else (folder / path).unlink()
+    )
 
 
 def shorter_labels(folder: Path) -> None:
@@ -196,44 +204,101 @@ SGD = {"recipes.keras.optimizer": "sgd"}
 CASES = (
     Case("params.yaml: an unknown key", given({"train.epochs": 3})),
     Case("params.yaml: a negative n", given({"model.n": -1})),
-    Case("params.yaml: a section without a network's name", given({"resnet20": {"version": 1, "n": 3}})),
-    Case("params.yaml: a section named after another network", given({"ResNet20v1": {"version": 1, "n": 5}})),
+    Case(
+        "params.yaml: a section without a network's name",
+        given({"resnet20": {"version": 1, "n": 3}}),
+    ),
+    Case(
+        "params.yaml: a section named after another network",
+        given({"ResNet20v1": {"version": 1, "n": 5}}),
+    ),
     Case("params.yaml: not YAML", put("params.yaml", lambda content: content + b"\n  model: [")),
     Case("params.yaml: no such file", gone("params.yaml")),
     Case("KERAS_BACKEND=pytorch", nothing, env={"KERAS_BACKEND": "pytorch"}),
-    Case("REQUIRE_GPU=1 without a GPU", nothing, env={"REQUIRE_GPU": "1", "CUDA_VISIBLE_DEVICES": "-1"}),
+    Case(
+        "REQUIRE_GPU=1 without a GPU",
+        nothing,
+        env={"REQUIRE_GPU": "1", "CUDA_VISIBLE_DEVICES": "-1"},
+    ),
     Case("SAVE_SECONDS=soon", nothing, env={"SAVE_SECONDS": "soon"}),
     Case("STEPS_PER_CALL=0", nothing, env={"STEPS_PER_CALL": "0"}),
-    Case("an archive of random bytes", archive(noise), stage("fetch"), {"CIFAR10_ARCHIVE": "archive"}),
-    Case("a gzip archive of random bytes", archive(lambda _: b"\x1f\x8b" + noise(b"")), stage("fetch"), {"CIFAR10_ARCHIVE": "archive"}),
-    Case("no archive where CIFAR10_ARCHIVE says", archive(None), stage("fetch"), {"CIFAR10_ARCHIVE": "archive"}),
-    Case("a batch file cut short", put("data/cifar-10-batches-py/data_batch_3", cut), stage("preprocess")),
+    Case(
+        "an archive of random bytes", archive(noise), stage("fetch"), {"CIFAR10_ARCHIVE": "archive"}
+    ),
+    Case(
+        "a gzip archive of random bytes",
+        archive(lambda _: b"\x1f\x8b" + noise(b"")),
+        stage("fetch"),
+        {"CIFAR10_ARCHIVE": "archive"},
+    ),
+    Case(
+        "no archive where CIFAR10_ARCHIVE says",
+        archive(None),
+        stage("fetch"),
+        {"CIFAR10_ARCHIVE": "archive"},
+    ),
+    Case(
+        "a batch file cut short",
+        put("data/cifar-10-batches-py/data_batch_3", cut),
+        stage("preprocess"),
+    ),
     Case("images.npy cut short", put(IMAGES, cut)),
     Case("images.npy of random bytes", put(IMAGES, noise)),
     Case("labels.npy of another length", shorter_labels),
     Case("a checkpoint cut short", put(FOLDER / "best.keras", cut), EVALUATE),
     Case("a checkpoint of random bytes", put(FOLDER / "best.keras", noise), EVALUATE),
-    Case("a history with a broken line", put(FOLDER / "history.csv", text("^3,.*", "3,0.001,oops")), EVALUATE),
+    Case(
+        "a history with a broken line",
+        put(FOLDER / "history.csv", text("^3,.*", "3,0.001,oops")),
+        EVALUATE,
+    ),
     Case("a history cut short", put(FOLDER / "history.csv", cut), EVALUATE),
     Case("training.json cut short", put(FOLDER / "training.json", cut), EVALUATE),
     Case("a seed that is not trained", gone(FOLDER), EVALUATE),
     Case("metrics that are not JSON", put(RUN, cut), stage("report")),
     Case("metrics with NaN", put(RUN, NAN), stage("report")),
-    Case("published.csv with another header", put("metrics/published.csv", text("^[^,]*", "Nomen")), stage("report")),
+    Case(
+        "published.csv with another header",
+        put("metrics/published.csv", text("^[^,]*", "Nomen")),
+        stage("report"),
+    ),
     Case("metrics that are not JSON, reviewed", put(RUN, cut), REVIEW),
     Case("metrics with NaN, reviewed", put(RUN, NAN), REVIEW, tells=UNREAD),
-    Case("predictions cut short, reviewed", put("metrics/predictions/model.txt", cut), REVIEW, tells=UNREAD),
-    Case("a review of no commit", nothing, (sys.executable, "-m", "scripts.review", "no-such-branch")),
+    Case(
+        "predictions cut short, reviewed",
+        put("metrics/predictions/model.txt", cut),
+        REVIEW,
+        tells=UNREAD,
+    ),
+    Case(
+        "a review of no commit", nothing, (sys.executable, "-m", "scripts.review", "no-such-branch")
+    ),
     Case("a learning rate of 1e6", given({**SGD, "recipes.keras.learning_rate": 1e6})),
-    Case("1e27 from the third epoch on", given({**SGD, "recipes.keras.drops": [{"epoch": 2, "factor": 1e30}]}), adds=SAVED),
+    Case(
+        "1e27 from the third epoch on",
+        given({**SGD, "recipes.keras.drops": [{"epoch": 2, "factor": 1e30}]}),
+        adds=SAVED,
+    ),
     Case("a second trainer", trained_by_another),
     Case("SIGTERM", nothing, sent=signal.SIGTERM, adds=SAVED, resumed=True),
     Case("Ctrl-C", nothing, sent=signal.SIGINT, adds=SAVED, resumed=True),
     Case("the last state cut short", states(cut), tells=WARNING),
     Case("both states of random bytes", states(noise, noise), tells=WARNING),
     Case("a kept result cut short", kept_result, tells=WARNING),
-    Case("no space left for a state", full(".resume", 3_200_000), adds=SAVED, resumed=True, where=".resume"),
-    Case("no space left for the result", full("models", 100_000), adds=SAVED, resumed=True, where="models"),
+    Case(
+        "no space left for a state",
+        full(".resume", 3_200_000),
+        adds=SAVED,
+        resumed=True,
+        where=".resume",
+    ),
+    Case(
+        "no space left for the result",
+        full("models", 100_000),
+        adds=SAVED,
+        resumed=True,
+        where="models",
+    ),
     Case("no space left for the arrays", full("data", 400_000), stage("preprocess"), where="data"),
     Case("no space left for the metrics", full("metrics", 0), EVALUATE, where="metrics"),
     Case("no space left for the tables", full("metrics", 0), stage("report"), where="metrics"),
@@ -247,7 +312,9 @@ def base(folder: Path) -> Path:
     """A checkout whose pipeline is up to date and committed."""
     kills.checkout(folder)
     pipeline.repro(folder)
-    shutil.rmtree(folder / ".resume")  # the result that DVC has recorded, which the next start forgets
+    shutil.rmtree(
+        folder / ".resume"
+    )  # the result that DVC has recorded, which the next start forgets
     for command in (["add", "."], ["commit", "--quiet", "-m", "all"]):
         subprocess.run(["git", *command], cwd=folder, env={**os.environ, **AUTHOR}, check=True)
     return folder
@@ -255,7 +322,10 @@ def base(folder: Path) -> Path:
 
 def attempt(case: Case, base: Path, work: Path) -> dict[str, Any]:
     """Run the case's command in a copy of that checkout; a record of what it said, and of all that is not as it should be."""
-    record: dict[str, Any] = {"input": case.name, "command": " ".join(["python", *case.command[1:]])}
+    record: dict[str, Any] = {
+        "input": case.name,
+        "command": " ".join(["python", *case.command[1:]]),
+    }
     shutil.rmtree(work, ignore_errors=True)
     shutil.copytree(base, work, symlinks=True)
     try:
@@ -274,13 +344,21 @@ def attempt(case: Case, base: Path, work: Path) -> dict[str, Any]:
     except CannotMount as error:
         return {**record, "skipped": str(error)}
     message = "\n".join(told(case, printed)) if case.tells else said
-    return {**record, "status": status, "message": message, "files_checked": len(before), "problems": problems}
+    return {
+        **record,
+        "status": status,
+        "message": message,
+        "files_checked": len(before),
+        "problems": problems,
+    }
 
 
 def run(case: Case, work: Path) -> tuple[int, str, str]:
     """Exit status, stderr and stdout of the case's command."""
     env = {**kills.env(work), **case.env}
-    with subprocess.Popen(case.command, cwd=work, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        case.command, cwd=work, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout
         printed = ""
         if case.sent:
@@ -294,7 +372,9 @@ def run(case: Case, work: Path) -> tuple[int, str, str]:
 def judge(case: Case, status: int, said: str, printed: str, changes: list[str]) -> list[str]:
     """What is not as it should be."""
     if case.tells:
-        return ([f"status {status}"] if status else []) + ([] if told(case, printed) else ["no warning"])
+        return ([f"status {status}"] if status else []) + (
+            [] if told(case, printed) else ["no warning"]
+        )
     problems = [] if status > 0 else [f"status {status}"]
     if len(said.splitlines()) != 1:
         problems.append(f"{len(said.splitlines())} lines")
@@ -302,7 +382,11 @@ def judge(case: Case, status: int, said: str, printed: str, changes: list[str]) 
         problems.append(f"does not say where: {case.where}")
     if "Traceback" in said + printed:
         problems.append("a traceback")
-    return problems + [change for change in changes if not (case.adds and re.fullmatch(f"new: {case.adds}", change))]
+    return problems + [
+        change
+        for change in changes
+        if not (case.adds and re.fullmatch(f"new: {case.adds}", change))
+    ]
 
 
 def told(case: Case, printed: str) -> list[str]:
@@ -313,7 +397,9 @@ def resumed(work: Path, base: Path) -> list[str]:
     """What is wrong with the training once its cause to stop is gone: it must go on and end with the bits of the undisturbed one."""
     printed = kills.finish(work)
     went_on = re.search(r"^going on after epoch \d+ of|trained already", printed, re.MULTILINE)
-    return ([] if went_on else ["began anew"]) + kills.differences(kills.outcome(work), kills.outcome(base))
+    return ([] if went_on else ["began anew"]) + kills.differences(
+        kills.outcome(work), kills.outcome(base)
+    )
 
 
 def tree(folder: Path) -> dict[str, str]:
@@ -321,15 +407,23 @@ def tree(folder: Path) -> dict[str, str]:
     found = {}
     for root, folders, files in os.walk(folder):
         place = Path(root).relative_to(folder)
-        folders[:] = [name for name in folders if (place / name).as_posix() not in APART and name not in APART]
+        folders[:] = [
+            name for name in folders if (place / name).as_posix() not in APART and name not in APART
+        ]
         for name in files:
-            found[(place / name).as_posix()] = hashlib.sha256((Path(root) / name).read_bytes()).hexdigest()
+            found[(place / name).as_posix()] = hashlib.sha256(
+                (Path(root) / name).read_bytes()
+            ).hexdigest()
     return found
 
 
 def changed(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
     kinds = {(True, True): "changed", (True, False): "lost", (False, True): "new"}
-    return [f"{kinds[path in before, path in after]}: {path}" for path in sorted({*before, *after}) if before.get(path) != after.get(path)]
+    return [
+        f"{kinds[path in before, path in after]}: {path}"
+        for path in sorted({*before, *after})
+        if before.get(path) != after.get(path)
+    ]
 
 
 def inputs(folder: Path, log: Callable[[str], None], names: str = "") -> list[dict[str, Any]]:
@@ -338,6 +432,8 @@ def inputs(folder: Path, log: Callable[[str], None], names: str = "") -> list[di
     for case in CASES:
         if names in case.name:
             record = attempt(case, made, folder / "noch einmal 試")
-            log(f"{case.name}: {record.get('message', record.get('skipped'))}{''.join(f' !! {p}' for p in record.get('problems', []))}")
+            log(
+                f"{case.name}: {record.get('message', record.get('skipped'))}{''.join(f' !! {p}' for p in record.get('problems', []))}"
+            )
             found.append(record)
     return found

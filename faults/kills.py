@@ -33,9 +33,22 @@ SMALL = {
 }
 COMMAND = (sys.executable, "-m", "stages.train", "model", "0")
 FOLDER = Path("models/model/seed0")
-TIMES = ("seconds_per_epoch", "total_seconds", "compile_seconds", "checkpoint_seconds", "starts", "peak_memory_mb")
+TIMES = (
+    "seconds_per_epoch",
+    "total_seconds",
+    "compile_seconds",
+    "checkpoint_seconds",
+    "starts",
+    "peak_memory_mb",
+)
 VARYING = (*TIMES, "sha256")  # a checkpoint names the day it was saved
-MOMENTS = ("start", "compilation", "epoch", "state", "result")  # to aim at; what a kill hit is looked up afterwards
+MOMENTS = (
+    "start",
+    "compilation",
+    "epoch",
+    "state",
+    "result",
+)  # to aim at; what a kill hit is looked up afterwards
 
 
 class Outcome(NamedTuple):
@@ -50,7 +63,13 @@ def checkout(folder: Path, **changes: Any) -> Path:
     """A copy of this checkout with small synthetic data, preprocessed; a state is saved after each epoch there."""
     copy_checkout(folder, {**SMALL, **changes})
     for stage in ("fetch", "preprocess"):
-        subprocess.run([sys.executable, "-m", f"stages.{stage}"], cwd=folder, env=env(folder), check=True, capture_output=True)
+        subprocess.run(
+            [sys.executable, "-m", f"stages.{stage}"],
+            cwd=folder,
+            env=env(folder),
+            check=True,
+            capture_output=True,
+        )
     return folder
 
 
@@ -62,18 +81,33 @@ def env(folder: Path, **more: str) -> dict[str, str]:
 def outcome(folder: Path) -> Outcome:
     weights = {}
     for name in ("last", "best"):
-        with zipfile.ZipFile(folder / FOLDER / f"{name}.keras") as archive, h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as file:
+        with (
+            zipfile.ZipFile(folder / FOLDER / f"{name}.keras") as archive,
+            h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as file,
+        ):
             file.visititems(
-                lambda path, item, name=name: weights.update({f"{name}/{path}": item[()]} if isinstance(item, h5py.Dataset) else {})
+                lambda path, item, name=name: weights.update(
+                    {f"{name}/{path}": item[()]} if isinstance(item, h5py.Dataset) else {}
+                )
             )
-    rows = [line.split(",")[:-1] for line in (folder / FOLDER / "history.csv").read_text().splitlines()]
-    about = {key: value for key, value in read_json(folder / FOLDER / "training.json").items() if key not in VARYING}
+    rows = [
+        line.split(",")[:-1] for line in (folder / FOLDER / "history.csv").read_text().splitlines()
+    ]
+    about = {
+        key: value
+        for key, value in read_json(folder / FOLDER / "training.json").items()
+        if key not in VARYING
+    }
     return Outcome(weights, rows, about)
 
 
 def differences(a: Outcome, b: Outcome) -> list[str]:
     """What differs between two outcomes, by name."""
-    names = [name for name in {**a.weights, **b.weights} if not same(a.weights.get(name), b.weights.get(name))]
+    names = [
+        name
+        for name in {**a.weights, **b.weights}
+        if not same(a.weights.get(name), b.weights.get(name))
+    ]
     return names + [part for part in ("history", "about") if getattr(a, part) != getattr(b, part)]
 
 
@@ -88,7 +122,9 @@ class Running:
         self.log = folder / ".dvc" / "tmp" / "printed.log"
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("wb") as file:
-            self.process = subprocess.Popen(command, cwd=folder, env=env, stdout=file, stderr=file, start_new_session=True)
+            self.process = subprocess.Popen(
+                command, cwd=folder, env=env, stdout=file, stderr=file, start_new_session=True
+            )
 
     @property
     def printed(self) -> str:
@@ -156,7 +192,9 @@ def hit(folder: Path, run: Running) -> str:
         return "while it wrote a state"
     if run.epoch:
         return "in its epochs"
-    return "while it compiled" if re.search(r"^on ", run.printed, re.MULTILINE) else "while it started"
+    return (
+        "while it compiled" if re.search(r"^on ", run.printed, re.MULTILINE) else "while it started"
+    )
 
 
 def partial_states(folder: Path) -> list[str]:
@@ -172,7 +210,9 @@ def lost(folder: Path, epoch: int) -> int:
     """How many epochs, of those told of, neither a state nor a kept result on disk holds."""
     if any(path for run in runs(folder) for path in run.glob("result-*")):
         return 0
-    return epoch - max((epochs_of(path) for run in runs(folder) for path in run.glob("epoch*.npz")), default=0)
+    return epoch - max(
+        (epochs_of(path) for run in runs(folder) for path in run.glob("epoch*.npz")), default=0
+    )
 
 
 def epochs_of(state: Path) -> int:
@@ -187,9 +227,13 @@ def runs(folder: Path) -> list[Path]:
 
 def finish(folder: Path, **more: str) -> str:
     """Let the training end; what it printed."""
-    done = subprocess.run(COMMAND, cwd=folder, env=env(folder, **more), capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        COMMAND, cwd=folder, env=env(folder, **more), capture_output=True, text=True, check=False
+    )
     if done.returncode:
-        raise BenchmarkError(f"the training ended with {done.returncode}: {' '.join(done.stderr.split())}")
+        raise BenchmarkError(
+            f"the training ended with {done.returncode}: {' '.join(done.stderr.split())}"
+        )
     return done.stdout
 
 
@@ -199,7 +243,13 @@ def anew(folder: Path) -> None:
         shutil.rmtree(folder / name, ignore_errors=True)
 
 
-def trainings(folder: Path, moments: Sequence[str], rng: random.Random, log: Callable[[str], None], **more: str) -> list[dict[str, Any]]:
+def trainings(
+    folder: Path,
+    moments: Sequence[str],
+    rng: random.Random,
+    log: Callable[[str], None],
+    **more: str,
+) -> list[dict[str, Any]]:
     """Kill trainings at those moments, some three to five a run, then let the run end; a record a kill, with what then differed.
 
     A run that ends before a kill of it comes is compared all the same, and that kill tried anew in another.
@@ -211,7 +261,9 @@ def trainings(folder: Path, moments: Sequence[str], rng: random.Random, log: Cal
     while left:
         anew(folder)
         records: list[dict[str, Any]] = []
-        for moment in sorted(left[: rng.randint(3, 5)], key=MOMENTS.index):  # the result's comes last: it ends the epochs
+        for moment in sorted(
+            left[: rng.randint(3, 5)], key=MOMENTS.index
+        ):  # the result's comes last: it ends the epochs
             tries += 1
             if killed := kill(folder, rng, moment, env(folder, **more)):
                 left.remove(moment)
@@ -220,7 +272,11 @@ def trainings(folder: Path, moments: Sequence[str], rng: random.Random, log: Cal
         finish(folder, **more)
         differ = differences(outcome(folder), expected)
         found += [{**record, "differ": differ} for record in records]
-        log(f"{len(found)} of {len(moments)} kills of a training: {', '.join(differ) or 'the same bits'}")
+        log(
+            f"{len(found)} of {len(moments)} kills of a training: {', '.join(differ) or 'the same bits'}"
+        )
         if tries > 3 * len(moments):
-            raise BenchmarkError(f"only {len(found)} of {len(moments)} kills came before the training had ended, in {tries} tries")
+            raise BenchmarkError(
+                f"only {len(found)} of {len(moments)} kills came before the training had ended, in {tries} tries"
+            )
     return found

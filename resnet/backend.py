@@ -16,7 +16,9 @@ from resnet.errors import BenchmarkError
 
 Tensor = Any  # a tensor of the backend
 BACKENDS = ("tensorflow", "jax")
-XLA_DETERMINISTIC = "--xla_gpu_deterministic_ops=true"  # read by XLA as it starts, whichever backend it serves
+XLA_DETERMINISTIC = (
+    "--xla_gpu_deterministic_ops=true"  # read by XLA as it starts, whichever backend it serves
+)
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,9 @@ class Device:
     name: str
     gpu: bool
     backend: str
-    float32_products: str  # tf32, or float32: how products of float32 numbers are rounded before they are summed
+    float32_products: (
+        str  # tf32, or float32: how products of float32 numbers are rounded before they are summed
+    )
     deterministic: bool  # the same seed gives the same bits: a CPU's always, a GPU's where DETERMINISTIC=1 asks for it
 
     def peak_memory_mb(self) -> int:
@@ -62,7 +66,9 @@ def start(precision: str = "float32") -> Device:
 
             name = _gpu_tensorflow() if backend == "tensorflow" else _gpu_jax()
     except ModuleNotFoundError as error:
-        raise BenchmarkError(f"KERAS_BACKEND is {backend!r}, but {error.name} is not installed") from error
+        raise BenchmarkError(
+            f"KERAS_BACKEND is {backend!r}, but {error.name} is not installed"
+        ) from error
     products = "tf32" if name is not None and flag("TF32", default=True) else "float32"
     _configure(backend, products, deterministic and name is not None)
     keras.config.set_floatx("float32")
@@ -70,8 +76,16 @@ def start(precision: str = "float32") -> Device:
     keras.config.set_image_data_format("channels_last")
     keras.config.set_dtype_policy({"float32": "float32", "bfloat16": "mixed_bfloat16"}[precision])
     if name is None and flag("REQUIRE_GPU", default=False):
-        raise BenchmarkError("REQUIRE_GPU is 1, but no GPU was found; TF_CPP_MIN_LOG_LEVEL=0 or JAX's own warning tells why")
-    return Device(name or _cpu(), name is not None, backend, products, deterministic=name is None or deterministic)
+        raise BenchmarkError(
+            "REQUIRE_GPU is 1, but no GPU was found; TF_CPP_MIN_LOG_LEVEL=0 or JAX's own warning tells why"
+        )
+    return Device(
+        name or _cpu(),
+        name is not None,
+        backend,
+        products,
+        deterministic=name is None or deterministic,
+    )
 
 
 def flag(variable: str, *, default: bool) -> bool:
@@ -96,7 +110,9 @@ def _configure(backend: str, products: str, deterministic: bool) -> None:
         import jax
 
         # "default" is TF32 on a GPU that has it, for products and convolutions
-        jax.config.update("jax_default_matmul_precision", {"tf32": "default", "float32": "float32"}[products])  # type: ignore[no-untyped-call]
+        jax.config.update(
+            "jax_default_matmul_precision", {"tf32": "default", "float32": "float32"}[products]
+        )  # type: ignore[no-untyped-call]
 
 
 @contextmanager
@@ -122,7 +138,9 @@ def _native_messages_held() -> Iterator[None]:
         finally:
             os.dup2(stderr, 2)
             os.close(stderr)
-            del os.environ["TF_CPP_MIN_LOG_LEVEL"]  # TensorFlow has read it; processes started from here decide for themselves
+            del os.environ[
+                "TF_CPP_MIN_LOG_LEVEL"
+            ]  # TensorFlow has read it; processes started from here decide for themselves
 
 
 @contextmanager
@@ -137,13 +155,19 @@ def memory_errors(advice: str) -> Iterator[None]:
             and "RESOURCE_EXHAUSTED" not in str(error)
         ):
             raise
-        told = next((line.strip() for line in str(error).splitlines() if "memory" in line or "OOM" in line), type(error).__name__)
+        told = next(
+            (line.strip() for line in str(error).splitlines() if "memory" in line or "OOM" in line),
+            type(error).__name__,
+        )
         raise BenchmarkError(f"out of memory: {told[:200]}; {advice}") from error
 
 
 def versions(backend: str) -> dict[str, str]:
     """Versions of what computes a result."""
-    return {"python": platform.python_version(), **{name: metadata.version(name) for name in ("keras", backend, "numpy")}}
+    return {
+        "python": platform.python_version(),
+        **{name: metadata.version(name) for name in ("keras", backend, "numpy")},
+    }
 
 
 def compiled(function: Callable[..., Any], gpu: bool) -> Callable[..., Any]:
@@ -162,16 +186,26 @@ def has_fused_batch_normalization() -> bool:
     return os.environ["KERAS_BACKEND"] == "tensorflow"
 
 
-def fused_batch_normalization(x: Tensor, scale: Tensor, offset: Tensor, epsilon: float) -> tuple[Tensor, Tensor, Tensor]:
+def fused_batch_normalization(
+    x: Tensor, scale: Tensor, offset: Tensor, epsilon: float
+) -> tuple[Tensor, Tensor, Tensor]:
     """Normalize x (n, h, w, c) by its own statistics; returns it, and its mean and variance (c,) in float32, as Keras counts them."""
     import tensorflow as tf
 
-    y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(x=x, scale=scale, offset=offset, mean=[], variance=[], epsilon=epsilon)
+    y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+        x=x, scale=scale, offset=offset, mean=[], variance=[], epsilon=epsilon
+    )
     count = x.shape[0] * x.shape[1] * x.shape[2]
-    return y, mean, variance * ((count - 1) / count)  # the kernel's is an estimate for the population, Keras' that of the batch
+    return (
+        y,
+        mean,
+        variance * ((count - 1) / count),
+    )  # the kernel's is an estimate for the population, Keras' that of the batch
 
 
-def value_and_gradients(function: Callable[[list[Tensor]], tuple[Tensor, Any]], weights: list[Tensor]) -> tuple[Tensor, Any, list[Tensor]]:
+def value_and_gradients(
+    function: Callable[[list[Tensor]], tuple[Tensor, Any]], weights: list[Tensor]
+) -> tuple[Tensor, Any, list[Tensor]]:
     """Value, further results and gradients of `function(weights) -> (value, further results)`."""
     if os.environ["KERAS_BACKEND"] == "tensorflow":
         import tensorflow as tf
@@ -192,7 +226,9 @@ def _gpu_tensorflow() -> str | None:
     gpus = tf.config.list_physical_devices("GPU")
     if not gpus:
         return None
-    tf.config.experimental.set_memory_growth(gpus[0], True)  # take what is needed, so that the peak says something
+    tf.config.experimental.set_memory_growth(
+        gpus[0], True
+    )  # take what is needed, so that the peak says something
     return str(tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU"))
 
 
@@ -209,7 +245,11 @@ def _cpu() -> str:
     """The processor's name and how many of its threads this process may use."""
     model = platform.processor() or platform.machine()
     if (info := Path("/proc/cpuinfo")).exists():
-        names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+        names = [
+            line.split(":")[1].strip()
+            for line in info.read_text().splitlines()
+            if line.startswith("model name")
+        ]
         model = names[0] if names else model
     threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return f"{model}, {threads} threads"

@@ -26,5 +26,7 @@ def run_stage(name: str, main: Callable[[list[str]], None]) -> None:
         where = f"{error.filename}: " if error.filename else ""
         sys.exit(f"{name}: {where}{error.strerror or error}")
     except KeyboardInterrupt as error:
-        print(f"{name}: {error if isinstance(error, Interrupted) else 'interrupted'}", file=sys.stderr)
+        print(
+            f"{name}: {error if isinstance(error, Interrupted) else 'interrupted'}", file=sys.stderr
+        )
         sys.exit(error.status if isinstance(error, Interrupted) else 130)

@@ -19,7 +19,9 @@ def replaced(path: Path) -> Iterator[Path]:
     then names `path`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial{path.suffix}")  # the suffix stays: Keras saves by it
+    partial = path.with_name(
+        f".{path.name}.partial{path.suffix}"
+    )  # the suffix stays: Keras saves by it
     _remove(partial)
     try:
         yield partial

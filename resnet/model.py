@@ -17,7 +17,13 @@ IMAGE = (32, 32, 3)
 
 
 def build(
-    version: int, depth: int, *, width: str = "original", classes: int = 10, l2: float = 1e-4, l2_on: str = "convolutions"
+    version: int,
+    depth: int,
+    *,
+    width: str = "original",
+    classes: int = 10,
+    l2: float = 1e-4,
+    l2_on: str = "convolutions",
 ) -> keras.Model:
     """The network of that version, depth and width; raises ValueError where there is none.
 
@@ -48,12 +54,16 @@ def resnet_v1(depth: int, *, classes: int = 10, l2: float = 1e-4, rest: float = 
             y = _relu(bn(conv(filters, 3, strides)(x)))
             y = bn(conv(filters, 3)(y))
             if downsample:
-                x = conv(filters, 1, strides)(x)  # a projection without batch normalization, as the original has it
+                x = conv(filters, 1, strides)(
+                    x
+                )  # a projection without batch normalization, as the original has it
             x = _relu(layers.add([x, y]))
     return keras.Model(inputs, _classifier(x, classes, rest), name=f"ResNet{depth}v1")
 
 
-def resnet_v2(depth: int, *, paper: bool = False, classes: int = 10, l2: float = 1e-4, rest: float = 0.0) -> keras.Model:
+def resnet_v2(
+    depth: int, *, paper: bool = False, classes: int = 10, l2: float = 1e-4, rest: float = 0.0
+) -> keras.Model:
     """Three stages of bottlenecks 1x1, 3x3, 1x1, each BN-ReLU-convolution; depth = 9n + 2, n blocks a stage [b].
 
     The original's widths: the inner convolutions have 16, 64 and 128 filters, where the paper's have 16, 32 and 64, and no biases.
@@ -69,7 +79,9 @@ def resnet_v2(depth: int, *, paper: bool = False, classes: int = 10, l2: float =
     for stage, (inner, outer) in enumerate(widths):  # (32, 32, 64), (16, 16, 128), (8, 8, 256)
         for block in range((depth - 2) // 9):
             strides = 2 if stage > 0 and block == 0 else 1
-            y = x if stage == block == 0 else _relu(bn(x))  # the very first input is activated already
+            y = (
+                x if stage == block == 0 else _relu(bn(x))
+            )  # the very first input is activated already
             y = conv(inner, 1, strides)(y)
             y = conv(inner, 3)(_relu(bn(y)))
             y = conv(outer, 1)(_relu(bn(y)))
@@ -108,7 +120,9 @@ def he_normal(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.fl
     return np.asarray(values * (np.sqrt(2 / fan_in) / 0.87962566103423978), np.float32)
 
 
-def _conv(filters: int, size: int, strides: int = 1, *, l2: float, rest: float, bias: bool = True) -> layers.Layer:
+def _conv(
+    filters: int, size: int, strides: int = 1, *, l2: float, rest: float, bias: bool = True
+) -> layers.Layer:
     return layers.Conv2D(
         filters,
         size,
@@ -122,7 +136,9 @@ def _conv(filters: int, size: int, strides: int = 1, *, l2: float, rest: float, 
 
 
 def _bn(x: keras.KerasTensor, *, rest: float) -> keras.KerasTensor:
-    return layers.BatchNormalization(gamma_regularizer=_penalty(rest), beta_regularizer=_penalty(rest))(x)
+    return layers.BatchNormalization(
+        gamma_regularizer=_penalty(rest), beta_regularizer=_penalty(rest)
+    )(x)
 
 
 def _relu(x: keras.KerasTensor) -> keras.KerasTensor:
@@ -137,4 +153,6 @@ def _classifier(x: keras.KerasTensor, classes: int, rest: float) -> keras.KerasT
     """Mean over the 8 x 8 positions, then the classes' probabilities, in float32 whatever the precision before."""
     y = layers.Flatten()(layers.AveragePooling2D(8)(x))
     penalties = {"kernel_regularizer": _penalty(rest), "bias_regularizer": _penalty(rest)}
-    return layers.Dense(classes, activation="softmax", kernel_initializer="he_normal", dtype="float32", **penalties)(y)
+    return layers.Dense(
+        classes, activation="softmax", kernel_initializer="he_normal", dtype="float32", **penalties
+    )(y)

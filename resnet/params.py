@@ -59,12 +59,16 @@ class Holdout(Section):
         if self.split == "test" and self.fraction != 1:
             raise ValueError("fraction must be 1 with split test, the original's own way")
         if self.split == "train" and self.fraction == 1:
-            raise ValueError("fraction must be less than 1 with split train: no image would be left to train on")
+            raise ValueError(
+                "fraction must be less than 1 with split train: no image would be left to train on"
+            )
         return self
 
 
 class Train(Section):
-    recipe: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]  # dvc.yaml has recipes.${train.recipe}, and tables show it
+    recipe: Annotated[
+        str, Field(pattern=r"^[A-Za-z0-9_-]+$")
+    ]  # dvc.yaml has recipes.${train.recipe}, and tables show it
     precision: Literal["float32", "bfloat16"]
     holdout: Holdout
 
@@ -103,9 +107,13 @@ class Recipe(Section):
         if epochs != sorted(set(epochs)):
             raise ValueError(f"drops must name each epoch once, in order; they name {epochs}")
         if epochs and epochs[0] < self.warmup.epochs:
-            raise ValueError(f"drops begin at epoch {epochs[0]}, before the {self.warmup.epochs} epochs of warmup end")
+            raise ValueError(
+                f"drops begin at epoch {epochs[0]}, before the {self.warmup.epochs} epochs of warmup end"
+            )
         if self.optimizer == "adam" and self.momentum:
-            raise ValueError(f"momentum is {self.momentum} but adam has none: set it to 0, or the optimizer to sgd")
+            raise ValueError(
+                f"momentum is {self.momentum} but adam has none: set it to 0, or the optimizer to sgd"
+            )
         return self
 
 
@@ -115,7 +123,10 @@ PUBLISHED_RECIPES = {  # those of the published figures, whatever params.yaml no
         optimizer="adam",
         learning_rate=1e-3,
         momentum=0.0,
-        drops=tuple(Drop(epoch=epoch, factor=factor) for epoch, factor in ((81, 1e-1), (121, 1e-2), (161, 1e-3), (181, 5e-4))),
+        drops=tuple(
+            Drop(epoch=epoch, factor=factor)
+            for epoch, factor in ((81, 1e-1), (121, 1e-2), (161, 1e-3), (181, 5e-4))
+        ),
         plateau_factor=1.0,
         plateau_patience=5,
         plateau_min_rate=5e-7,
@@ -154,7 +165,9 @@ class Network(Section):
     @model_validator(mode="after")
     def _has_width(self) -> Self:
         if self.version == 1 and self.width == "paper":
-            raise ValueError("width is 'paper', which version 2 alone has: in version 1 the original's widths are the paper's")
+            raise ValueError(
+                "width is 'paper', which version 2 alone has: in version 1 the original's widths are the paper's"
+            )
         return self
 
     @property
@@ -195,11 +208,21 @@ class Params:
     def variant(self, name: str) -> Variant:
         """The listed variant of that name, or a BenchmarkError that names the listed ones."""
         if name not in self.variants:
-            raise BenchmarkError(f"{name!r} is not among variants of {PATH}: {', '.join(self.variants)}")
+            raise BenchmarkError(
+                f"{name!r} is not among variants of {PATH}: {', '.join(self.variants)}"
+            )
         return self.variants[name]
 
 
-FIXED = ("variants", "seeds", "data", "preprocess", "augment", "train", "recipes")  # every other section is a variant's
+FIXED = (
+    "variants",
+    "seeds",
+    "data",
+    "preprocess",
+    "augment",
+    "train",
+    "recipes",
+)  # every other section is a variant's
 VARIANT_NAME = re.compile(r"model|(ResNet\d+v\d+)(-[A-Za-z0-9]+)?")
 
 
@@ -229,20 +252,30 @@ def parse(raw: Any) -> Params:
     train = _check(Train, raw["train"], "train")
     recipes = _mapping(raw["recipes"], "recipes")
     if train.recipe not in recipes:
-        raise BenchmarkError(f"train.recipe is {train.recipe!r}: must be one of recipes: {', '.join(map(str, recipes))}")
+        raise BenchmarkError(
+            f"train.recipe is {train.recipe!r}: must be one of recipes: {', '.join(map(str, recipes))}"
+        )
     for name, recipe in recipes.items():
         _check(Recipe, recipe, f"recipes.{name}")
     augment = _check(Augment, raw["augment"], "augment")
     preprocess = _check(Preprocess, raw["preprocess"], "preprocess")
-    networks = {key: _variant(key, raw[key], recipes, train, augment, preprocess) for key in raw if key not in FIXED}
+    networks = {
+        key: _variant(key, raw[key], recipes, train, augment, preprocess)
+        for key in raw
+        if key not in FIXED
+    }
 
     names = _distinct(raw["variants"], str, "variants", "names of sections")
     for name in names:
         if name not in networks:
-            raise BenchmarkError(f"variants names {name!r}: no such section; there are {', '.join(networks)}")
+            raise BenchmarkError(
+                f"variants names {name!r}: no such section; there are {', '.join(networks)}"
+            )
     seeds = _distinct(raw["seeds"], int, "seeds", "whole numbers from 0 to 4294967295")
     if not all(0 <= seed < 2**32 for seed in seeds):
-        raise BenchmarkError(f"seeds is {shown(raw['seeds'])}: must hold whole numbers from 0 to 4294967295")
+        raise BenchmarkError(
+            f"seeds is {shown(raw['seeds'])}: must hold whole numbers from 0 to 4294967295"
+        )
     return Params(
         variants={name: networks[name] for name in names},
         seeds=seeds,
@@ -253,31 +286,46 @@ def parse(raw: Any) -> Params:
     )
 
 
-def _variant(key: str, raw: Any, recipes: Mapping[str, Any], train: Train, augment: Augment, preprocess: Preprocess) -> Variant:
+def _variant(
+    key: str,
+    raw: Any,
+    recipes: Mapping[str, Any],
+    train: Train,
+    augment: Augment,
+    preprocess: Preprocess,
+) -> Variant:
     """A section such as `model`: version, n, width, and any keys of the recipe in use, flat beside them."""
     own, recipe = _mapping(raw, key), recipes[train.recipe]
     known = (*Network.model_fields, *Recipe.model_fields)
     for name in own:
         if name not in known:
             raise BenchmarkError(f"{key}.{name}: unknown key; allowed: {', '.join(known)}")
-    network = _check(Network, {name: own[name] for name in own if name in Network.model_fields}, key)
+    network = _check(
+        Network, {name: own[name] for name in own if name in Network.model_fields}, key
+    )
     overrides = {name: own[name] for name in own if name in Recipe.model_fields}
     merged = _check(Recipe, {**recipe, **overrides}, key)
     named = VARIANT_NAME.fullmatch(key)
     if key != "model" and named and named[1] != network.family:
-        raise BenchmarkError(f"{key}: its version {network.version} and n {network.n} make {network.family}; name it so, or mend them")
+        raise BenchmarkError(
+            f"{key}: its version {network.version} and n {network.n} make {network.family}; name it so, or mend them"
+        )
     if merged.plateau_factor < 1 and not train.holdout.fraction:
         raise BenchmarkError(
             f"{key}: plateau_factor is {merged.plateau_factor} but train.holdout holds out no image for the plateau to watch; "
             "set train.holdout.fraction above 0, or plateau_factor to 1"
         )
-    name = _recipe_name(train.recipe, merged, _check(Recipe, recipe, f"recipes.{train.recipe}"), augment, preprocess)
+    name = _recipe_name(
+        train.recipe, merged, _check(Recipe, recipe, f"recipes.{train.recipe}"), augment, preprocess
+    )
     if network.depth < merged.warmup.depth:
         merged = merged.model_copy(update={"warmup": Warmup(epochs=0, factor=1.0, depth=0)})
     return Variant(network, merged, name, recipe["epochs"])
 
 
-def _recipe_name(name: str, merged: Recipe, stated: Recipe, augment: Augment, preprocess: Preprocess) -> str:
+def _recipe_name(
+    name: str, merged: Recipe, stated: Recipe, augment: Augment, preprocess: Preprocess
+) -> str:
     """The recipe's name with all that differs from what was published under it, so that no figure goes by a name that is not its own.
 
     `merged` is what a variant is trained by, `stated` what params.yaml has under that name; a variant's own epochs make a short run
@@ -289,10 +337,14 @@ def _recipe_name(name: str, merged: Recipe, stated: Recipe, augment: Augment, pr
     found += [
         (f"augment.{key}", value)
         for key, value in augment
-        if value != getattr(PUBLISHED_AUGMENT, key) and not (recipe.crop and key != "flip")  # which take no part in a crop
+        if value != getattr(PUBLISHED_AUGMENT, key)
+        and not (recipe.crop and key != "flip")  # which take no part in a crop
     ]
     found += [(f"preprocess.{key}", value) for key, value in preprocess if not value]
-    said = [f"{key} {value}" if isinstance(value, str | int | float) else f"other {key}" for key, value in found]
+    said = [
+        f"{key} {value}" if isinstance(value, str | int | float) else f"other {key}"
+        for key, value in found
+    ]
     return f"{name} with {', '.join(said)}" if said else name
 
 
@@ -336,5 +388,7 @@ def _section_at(section: type[Section], loc: tuple[int | str, ...]) -> type[Sect
         if isinstance(step, str):
             annotation = section.model_fields[step].annotation
             inner = [annotation, *get_args(annotation)]
-            section = next(kind for kind in inner if isinstance(kind, type) and issubclass(kind, Section))
+            section = next(
+                kind for kind in inner if isinstance(kind, type) and issubclass(kind, Section)
+            )
     return section

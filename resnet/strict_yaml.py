@@ -19,12 +19,18 @@ def read(path: Path) -> Any:
     try:
         return yaml.load(path.read_text(encoding="utf-8"), Loader)
     except FileNotFoundError as error:
-        raise BenchmarkError(f"{path}: no such file; run the stages from the root of the checkout") from error
+        raise BenchmarkError(
+            f"{path}: no such file; run the stages from the root of the checkout"
+        ) from error
     except OSError as error:
         raise BenchmarkError(f"{path}: {error.strerror}") from error
     except RecursionError as error:
         raise BenchmarkError(f"{path}: not YAML: nested too deeply") from error
-    except (yaml.YAMLError, ValueError, OverflowError) as error:  # the last two of bytes and escapes that are no character
+    except (
+        yaml.YAMLError,
+        ValueError,
+        OverflowError,
+    ) as error:  # the last two of bytes and escapes that are no character
         raise BenchmarkError(f"{path}: not YAML: {line(' '.join(str(error).split()))}") from error
 
 
@@ -38,7 +44,9 @@ def shown(value: Any) -> str:
 
 def line(text: str) -> str:
     """A text as one line of at most LINE characters, cut out of its middle; what does not print is escaped."""
-    one = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+    one = "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )
     return one if len(one) <= LINE else f"{one[: LINE // 2]} ... {one[-LINE // 2 :]}"
 
 
@@ -50,10 +58,17 @@ class Loader(yaml.SafeLoader):
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         if isinstance(node, yaml.ScalarNode) and len(node.value) > LONGEST:
-            raise _refusal(f"a value of {len(node.value):,} characters, more than {LONGEST:,}", node)
+            raise _refusal(
+                f"a value of {len(node.value):,} characters, more than {LONGEST:,}", node
+            )
         try:
             return super().construct_object(node, deep=deep)
-        except (ValueError, ArithmeticError, LookupError, AttributeError) as error:  # of PyYAML, on !!int x and !!timestamp x
+        except (
+            ValueError,
+            ArithmeticError,
+            LookupError,
+            AttributeError,
+        ) as error:  # of PyYAML, on !!int x and !!timestamp x
             raise _refusal(f"no value for its tag {node.tag!r}", node) from error
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
@@ -76,4 +91,6 @@ for _tag, _pattern, _first in (
     ("int", r"[-+]?(0|[1-9][0-9]*)", list("-+0123456789")),
     ("float", rf"{_NUMBER}|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)", list("-+.0123456789")),
 ):
-    Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"(?:{_pattern})\Z"), _first)
+    Loader.add_implicit_resolver(
+        f"tag:yaml.org,2002:{_tag}", re.compile(rf"(?:{_pattern})\Z"), _first
+    )

@@ -27,10 +27,16 @@ SMALL = {
 def copy_checkout(target: Path, changes: Mapping[str, Any]) -> None:
     """Copy the checkout's files, without results and with `changes` to params.yaml (dotted key: value), as a git repository."""
     listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, check=True, text=True
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+        text=True,
     )
     for name in filter(None, listed.stdout.split("\0")):
-        result = name == "dvc.lock" or (name.startswith("metrics/") and name != "metrics/published.csv")
+        result = name == "dvc.lock" or (
+            name.startswith("metrics/") and name != "metrics/published.csv"
+        )
         if (ROOT / name).is_file() and not result:
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, target / name)
@@ -53,16 +59,25 @@ def set_params(path: Path, changes: Mapping[str, Any]) -> None:
 def environment(checkout: Path) -> dict[str, str]:
     """For `dvc` and the stages in that copy: this Python first on PATH, and DVC's scratch files in the copy."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    return {**os.environ, "PATH": path, "DVC_NO_ANALYTICS": "1", "DVC_SITE_CACHE_DIR": str(checkout / ".dvc" / "site")}
+    return {
+        **os.environ,
+        "PATH": path,
+        "DVC_NO_ANALYTICS": "1",
+        "DVC_SITE_CACHE_DIR": str(checkout / ".dvc" / "site"),
+    }
 
 
 def main() -> int:
     start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="resnet-demo-") as name:
         copy_checkout(Path(name), SMALL)
-        status = subprocess.run(["dvc", "repro"], cwd=name, env=environment(Path(name)), check=False).returncode
+        status = subprocess.run(
+            ["dvc", "repro"], cwd=name, env=environment(Path(name)), check=False
+        ).returncode
     if status == 0:
-        print(f"\nThe demo took {time.monotonic() - start:.0f} s. It ran in a temporary copy: your checkout is as it was.")
+        print(
+            f"\nThe demo took {time.monotonic() - start:.0f} s. It ran in a temporary copy: your checkout is as it was."
+        )
     return status
 
 

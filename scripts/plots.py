@@ -24,7 +24,12 @@ PICTURES = Path("metrics/pictures")
 def specifications(revisions: Iterable[str]) -> dict[str, dict[str, Any]]:
     """DVC's plots, name to Vega-Lite: of the workspace, or of the revisions side by side; none of a plot without data."""
     command = ["plots", "diff", *revisions] if revisions else ["plots", "show"]
-    done = subprocess.run([sys.executable, "-m", "dvc", *command, "--json"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "dvc", *command, "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if done.returncode != 0:
         raise BenchmarkError(f"dvc {' '.join(command)}: {' '.join(done.stderr.split())}")
     found = json.loads(done.stdout)["data"]
@@ -37,13 +42,17 @@ def draw(specifications: dict[str, dict[str, Any]], folder: Path) -> list[str]:
     Raises BenchmarkError where the folder holds anything else, which would be lost.
     """
     if other := [path for path in folder.glob("*") if path.suffix != ".svg"]:
-        raise BenchmarkError(f"{folder} holds {other[0].name}, which is no picture: name a folder of its own")
+        raise BenchmarkError(
+            f"{folder} holds {other[0].name}, which is no picture: name a folder of its own"
+        )
     names = []
     with replaced(folder) as partial:
         partial.mkdir(parents=True)
         for name, specification in specifications.items():
             names.append(re.sub(r"\W+", "-", name) + ".svg")
-            (partial / names[-1]).write_text(vl_convert.vegalite_to_svg(specification) + "\n", encoding="utf-8")
+            (partial / names[-1]).write_text(
+                vl_convert.vegalite_to_svg(specification) + "\n", encoding="utf-8"
+            )
     return names
 
 
@@ -53,10 +62,24 @@ def write_scripts(path: Path) -> None:
 
 
 def main(argv: list[str]) -> None:
-    parser = argparse.ArgumentParser(prog="python -m scripts.plots", description="DVC's plots as SVG.")
-    parser.add_argument("revisions", metavar="REV", nargs="*", help="compare these, as `dvc plots diff` does; none: the workspace")
-    parser.add_argument("--out", metavar="FOLDER", type=Path, default=PICTURES, help="default: %(default)s")
-    parser.add_argument("--scripts", metavar="FILE", type=Path, help="only write what the page of `dvc plots` needs to work offline")
+    parser = argparse.ArgumentParser(
+        prog="python -m scripts.plots", description="DVC's plots as SVG."
+    )
+    parser.add_argument(
+        "revisions",
+        metavar="REV",
+        nargs="*",
+        help="compare these, as `dvc plots diff` does; none: the workspace",
+    )
+    parser.add_argument(
+        "--out", metavar="FOLDER", type=Path, default=PICTURES, help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--scripts",
+        metavar="FILE",
+        type=Path,
+        help="only write what the page of `dvc plots` needs to work offline",
+    )
     arguments = parser.parse_args(argv)
     if arguments.scripts:
         return write_scripts(arguments.scripts)

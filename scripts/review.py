@@ -57,11 +57,15 @@ def _commit(name: str) -> str:
         return name
     commit = _git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
     if commit is None:
-        raise BenchmarkError(f"{name!r} is no commit of this repository; name a branch, a tag, a commit, or {WORKSPACE}")
+        raise BenchmarkError(
+            f"{name!r} is no commit of this repository; name a branch, a tag, a commit, or {WORKSPACE}"
+        )
     return commit.strip()
 
 
-def _dvc_diff(commits: Mapping[str, str], base: str, rev: str) -> tuple[dict[str, tuple[Any, Any]], list[str], dict[str, list[str]]]:
+def _dvc_diff(
+    commits: Mapping[str, str], base: str, rev: str
+) -> tuple[dict[str, tuple[Any, Any]], list[str], dict[str, list[str]]]:
     """DVC's own diff: changed parameters to old and new; the metrics files of either side, in the pipeline's order; and what speaks
     against each side's figures.
     """
@@ -80,13 +84,19 @@ def _dvc_diff(commits: Mapping[str, str], base: str, rev: str) -> tuple[dict[str
     paths = set(found.get("diff", {}))
     for name in (rev, base):
         errors = found.get("errors", {}).get(commits[name], {})
-        for path, problem in errors.items() if isinstance(errors, Mapping) else [("dvc.yaml", errors)]:
+        for path, problem in (
+            errors.items() if isinstance(errors, Mapping) else [("dvc.yaml", errors)]
+        ):
             if isinstance(problem, FileNotFoundError):  # a variant that is not trained there
                 continue
             if name == rev or path == "dvc.yaml":
                 raise BenchmarkError(f"{name}: {path}: {' '.join(str(problem).split())}")
-            paths.add(path)  # compare says of it what is wrong; a broken BASE does not hide the rest
-    in_order = sorted(paths, key=lambda path: (listed.index(path) if path in listed else len(listed), path))
+            paths.add(
+                path
+            )  # compare says of it what is wrong; a broken BASE does not hide the rest
+    in_order = sorted(
+        paths, key=lambda path: (listed.index(path) if path in listed else len(listed), path)
+    )
     changed = {
         key: (pair["old"], pair["new"])
         for path, pairs in parameters.get("diff", {}).items()
@@ -114,7 +124,9 @@ def _side(commit: str, name: str, path: str) -> Side | None:
     if answers is None:
         raise BenchmarkError(f"{name}: {digits}: no such file")
     right = _predictions(answers, f"{name}: {digits}")
-    same = [int(count) for count in (~right).sum(axis=1)] == [run.errors for run in parsed.runs] and right.shape[1] == parsed.images
+    same = [int(count) for count in (~right).sum(axis=1)] == [
+        run.errors for run in parsed.runs
+    ] and right.shape[1] == parsed.images
     if not same or not np.isclose(parsed.accuracy, 100 * right.mean(), rtol=0, atol=1e-6):
         raise BenchmarkError(f"{name}: {digits} and {path} are not of the same runs")
     return Side(parsed, right)
@@ -131,23 +143,38 @@ def _predictions(text: str, where: str) -> Right:
 def _read(commit: str, path: str) -> str | None:
     """A text file at a commit, or as it lies there; None where there is none."""
     if commit == WORKSPACE:
-        return Path(path).read_text(encoding="utf-8", errors="replace") if Path(path).is_file() else None
+        return (
+            Path(path).read_text(encoding="utf-8", errors="replace")
+            if Path(path).is_file()
+            else None
+        )
     return _git("show", "--end-of-options", f"{commit}:./{path}")
 
 
 def _git(*arguments: str) -> str | None:
     """What a git command prints; None where it fails."""
     try:
-        done = subprocess.run(["git", *arguments], capture_output=True, text=True, errors="replace", check=False)
+        done = subprocess.run(
+            ["git", *arguments], capture_output=True, text=True, errors="replace", check=False
+        )
     except FileNotFoundError as error:
         raise BenchmarkError("git is not installed, or not on PATH") from error
     return done.stdout if done.returncode == 0 else None
 
 
 def main(argv: Iterable[str]) -> None:
-    parser = argparse.ArgumentParser(prog="python -m scripts.review", description="What a change did to the results, as Markdown.")
+    parser = argparse.ArgumentParser(
+        prog="python -m scripts.review",
+        description="What a change did to the results, as Markdown.",
+    )
     parser.add_argument("base", metavar="BASE", help="the commit to compare with")
-    parser.add_argument("rev", metavar="REV", nargs="?", default=WORKSPACE, help="the commit to look at (default: %(default)s)")
+    parser.add_argument(
+        "rev",
+        metavar="REV",
+        nargs="?",
+        default=WORKSPACE,
+        help="the commit to look at (default: %(default)s)",
+    )
     parser.add_argument(
         "--fail-on",
         action="append",

@@ -24,7 +24,9 @@ OTHER_ERRORS, OTHER_LOSS = 2, 1e-4  # apart at most, on another backend or devic
 SUMMARY, RUN = ("accuracy", "accuracy_std", "errors", "loss"), ("accuracy", "errors", "loss")
 
 
-def verify(name: str, settings: Params, models: Path, test: Split, folder: Path) -> tuple[int, list[str]]:
+def verify(
+    name: str, settings: Params, models: Path, test: Split, folder: Path
+) -> tuple[int, list[str]]:
     """Evaluate those of a variant's checkpoints that are there; returns how many figures were compared, and a line for each that is wrong.
 
     Raises BenchmarkError where a checkpoint or metrics/runs/<variant>.json is damaged.
@@ -37,14 +39,17 @@ def verify(name: str, settings: Params, models: Path, test: Split, folder: Path)
     if not seeds:
         print(f"{name}: no checkpoint here")
         return 0, []
-    wrong = [line for seed in seeds for line in strange(name, settings, models / name / f"seed{seed}")]
+    wrong = [
+        line for seed in seeds for line in strange(name, settings, models / name / f"seed{seed}")
+    ]
     with tempfile.TemporaryDirectory() as scratch:
         found = evaluate.evaluate(name, seeds, models, test, Path(scratch))
         answers = _answers(Path(scratch), name)
     runs = {run["seed"]: run for run in told["runs"]}
     exact = {run["seed"]: _place(runs[run["seed"]]) == _place(run) for run in found["runs"]}
     pairs: list[tuple[str, Any, Any, tuple[str, ...], bool]] = [
-        (f"runs.{run['seed']}.", runs[run["seed"]], run, RUN, exact[run["seed"]]) for run in found["runs"]
+        (f"runs.{run['seed']}.", runs[run["seed"]], run, RUN, exact[run["seed"]])
+        for run in found["runs"]
     ]
     if len(seeds) == len(wanted):
         pairs.append(("", told, found, SUMMARY, all(exact.values())))
@@ -57,9 +62,13 @@ def verify(name: str, settings: Params, models: Path, test: Split, folder: Path)
     recorded = _answers(folder, name)
     for seed, line in zip(seeds, answers, strict=True):
         old_line = recorded[wanted.index(seed)] if len(recorded) == len(wanted) else ""
-        apart = sum(a != b for a, b in zip(old_line, line, strict=False)) + abs(len(old_line) - len(line))
+        apart = sum(a != b for a, b in zip(old_line, line, strict=False)) + abs(
+            len(old_line) - len(line)
+        )
         if apart > (0 if exact[seed] else 2 * OTHER_ERRORS):
-            wrong.append(f"{folder}/predictions/{name}.txt: seed {seed}: {apart} of {len(line)} images are not as the checkpoint answers")
+            wrong.append(
+                f"{folder}/predictions/{name}.txt: seed {seed}: {apart} of {len(line)} images are not as the checkpoint answers"
+            )
     figures = sum(len(names) for _, _, _, names, _ in pairs) + len(answers)
     tolerance = "" if all(exact.values()) else " within the tolerance, on another backend or device"
     print(f"{name}: {figures} figures compared{tolerance}, {len(wrong)} wrong")
@@ -78,10 +87,18 @@ def strange(name: str, settings: Params, folder: Path) -> list[str]:
     """A line for each part of what a checkpoint's training.json says determined it that this checkout has otherwise."""
     about = evaluate.read_about(folder)
     named, here = about["identity"], train.chosen(settings, name)
-    lines = [f"{folder}: trained with other parameters than params.yaml has for {name}"] if named["parameters"] != here else []
+    lines = (
+        [f"{folder}: trained with other parameters than params.yaml has for {name}"]
+        if named["parameters"] != here
+        else []
+    )
     code = resume.code(Path("dvc.yaml"), "train")
-    edited = sorted(path for path in {**code, **named["code"]} if code.get(path) != named["code"].get(path))
-    return lines + ([f"{folder}: trained by other code than lies here: {', '.join(edited)}"] if edited else [])
+    edited = sorted(
+        path for path in {**code, **named["code"]} if code.get(path) != named["code"].get(path)
+    )
+    return lines + (
+        [f"{folder}: trained by other code than lies here: {', '.join(edited)}"] if edited else []
+    )
 
 
 def _place(run: Mapping[str, Any]) -> tuple[Any, Any]:
@@ -98,7 +115,9 @@ def main(argv: list[str]) -> None:
     if argv:
         raise SystemExit("usage: python -m scripts.verify")
     settings = params.load()
-    names = [name for name in settings.variants if (evaluate.METRICS / "runs" / f"{name}.json").exists()]
+    names = [
+        name for name in settings.variants if (evaluate.METRICS / "runs" / f"{name}.json").exists()
+    ]
     figures, wrong = 0, list[str]()
     if any((evaluate.MODELS / name).exists() for name in names):
         test = arrays.open_split(evaluate.ARRAYS / "test")
@@ -107,11 +126,15 @@ def main(argv: list[str]) -> None:
                 checked, lines = verify(name, settings, evaluate.MODELS, test, evaluate.METRICS)
                 figures, wrong = figures + checked, wrong + lines
     if not figures:
-        raise BenchmarkError("nothing to verify: no listed variant has both figures in metrics/runs and a checkpoint in models/")
+        raise BenchmarkError(
+            "nothing to verify: no listed variant has both figures in metrics/runs and a checkpoint in models/"
+        )
     for line in wrong:
         print(line, file=sys.stderr)
     if wrong:
-        raise BenchmarkError(f"{len(wrong)} wrong, of {figures} figures; `dvc repro` makes anew what does not belong together")
+        raise BenchmarkError(
+            f"{len(wrong)} wrong, of {figures} figures; `dvc repro` makes anew what does not belong together"
+        )
     print(f"{figures} figures checked: metrics/ holds what the checkpoints score")
 
 

@@ -23,14 +23,25 @@ PARTS = ("ways", "depths", "overheads", "agreement")
 
 def main(argv: list[str]) -> None:
     parser = argparse.ArgumentParser("python -m speed", description="Measure; see speed/README.md.")
-    parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; all by default; render: the page alone")
+    parser.add_argument(
+        "parts", nargs="*", help=f"of {', '.join(PARTS)}; all by default; render: the page alone"
+    )
     parser.add_argument("--rounds", type=int, default=3, help="whole epochs of each way")
     parser.add_argument("--images", type=int, default=50_000, help="images of such an epoch")
-    parser.add_argument("--budget", type=float, default=5.0, help="seconds of a measured part, against depth and batch")
-    parser.add_argument("--seeds", type=int, default=6, help="runs of each way for the agreement of accuracies")
+    parser.add_argument(
+        "--budget",
+        type=float,
+        default=5.0,
+        help="seconds of a measured part, against depth and batch",
+    )
+    parser.add_argument(
+        "--seeds", type=int, default=6, help="runs of each way for the agreement of accuracies"
+    )
     options = parser.parse_args(argv)
     if unknown := set(options.parts) - {*PARTS, "render"}:
-        raise BenchmarkError(f"{', '.join(sorted(unknown))}: must be of {', '.join(PARTS)} or render")
+        raise BenchmarkError(
+            f"{', '.join(sorted(unknown))}: must be of {', '.join(PARTS)} or render"
+        )
     parts = options.parts or PARTS
     if parts != ["render"]:
         measure.check_arrays()
@@ -54,7 +65,16 @@ def _keep(device: str, part: dict[str, Any]) -> None:
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
     path = RESULTS / f"{re.sub('[^a-z0-9]+', '-', f'{device} {backend}'.lower())}.json"
     before = read_json(path) if path.exists() else {}
-    write_json(path, {**before, "device": device, "backend": backend, "platform": f"{platform.system()} {platform.machine()}", **part})
+    write_json(
+        path,
+        {
+            **before,
+            "device": device,
+            "backend": backend,
+            "platform": f"{platform.system()} {platform.machine()}",
+            **part,
+        },
+    )
 
 
 def _log(line: str) -> None:

@@ -31,12 +31,20 @@ def run(seeds: int, log: Callable[[str], None]) -> dict[str, Any]:
         maker, precision = way.split()
         device = backend.start(precision)
         for seed in range(seeds):
-            model = _original(train, seed) if maker == "original" else _ours(train, seed, device, None)
+            model = (
+                _original(train, seed) if maker == "original" else _ours(train, seed, device, None)
+            )
             accuracies[way].append(_accuracy(model, test))
             if maker == "ours" and seed == 0:
                 same_bits[precision] = _digest(model) == _digest(_ours(train, seed, device, 1))
             log(f"{way}, seed {seed}: {accuracies[way][-1]:.2f} %")
-    about = {"network": f"ResNet{DEPTH}v1", "images": IMAGES, "epochs": EPOCHS, "batch_size": BATCH, "test_images": len(test.images)}
+    about = {
+        "network": f"ResNet{DEPTH}v1",
+        "images": IMAGES,
+        "epochs": EPOCHS,
+        "batch_size": BATCH,
+        "test_images": len(test.images),
+    }
     return {**about, "accuracies": accuracies, "one_step_a_call_gives_the_same_bits": same_bits}
 
 
@@ -47,8 +55,14 @@ def difference(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, f
     """
     result = stats.ttest_ind(ours, theirs, equal_var=False)
     low, high = result.confidence_interval(0.95)
-    error = np.sqrt(statistics.variance(ours) / len(ours) + statistics.variance(theirs) / len(theirs))
-    return statistics.mean(ours) - statistics.mean(theirs), float(high - low) / 2, 2.8 * float(error)
+    error = np.sqrt(
+        statistics.variance(ours) / len(ours) + statistics.variance(theirs) / len(theirs)
+    )
+    return (
+        statistics.mean(ours) - statistics.mean(theirs),
+        float(high - low) / 2,
+        2.8 * float(error),
+    )
 
 
 def _ours(train: Any, seed: int, device: Any, most_steps: int | None) -> Any:
@@ -58,11 +72,15 @@ def _ours(train: Any, seed: int, device: Any, most_steps: int | None) -> Any:
 
     settings = params.load()
     drops = (params.Drop(epoch=DROP[0], factor=DROP[1]),)
-    recipe = settings.variant("model").recipe.model_copy(update={"batch_size": BATCH, "epochs": EPOCHS, "drops": drops})
+    recipe = settings.variant("model").recipe.model_copy(
+        update={"batch_size": BATCH, "epochs": EPOCHS, "drops": drops}
+    )
     model = networks.build(1, DEPTH, l2=recipe.l2)
     images, _ = training.select(train, None, 0.0)
     few = images._replace(indices=images.indices[:IMAGES])
-    for _ in training.Training(model, recipe, settings.augment, seed, device, most_steps).epochs(few, None):
+    for _ in training.Training(model, recipe, settings.augment, seed, device, most_steps).epochs(
+        few, None
+    ):
         pass
     return model
 
@@ -81,13 +99,28 @@ def _original(train: Any, seed: int) -> Any:
     keras.utils.set_random_seed(seed)
     model = networks.build(1, DEPTH, l2=recipe.l2)
     networks.initialize(model, draws.weights_generator(seed))
-    model.compile(keras.optimizers.Adam(recipe.learning_rate), "categorical_crossentropy", jit_compile=False)
-    generator = ImageDataGenerator(
-        width_shift_range=augment.shift, height_shift_range=augment.shift, horizontal_flip=augment.flip, interpolation_order=augment.order
+    model.compile(
+        keras.optimizers.Adam(recipe.learning_rate), "categorical_crossentropy", jit_compile=False
     )
-    x, y = np.array(train.images[:IMAGES]), keras.utils.to_categorical(train.labels[:IMAGES], len(train.classes))
-    rate = keras.callbacks.LearningRateScheduler(lambda epoch: recipe.learning_rate * (DROP[1] if epoch >= DROP[0] else 1))
-    model.fit(generator.flow(x, y, batch_size=BATCH, seed=seed), epochs=EPOCHS, verbose=0, callbacks=[rate])
+    generator = ImageDataGenerator(
+        width_shift_range=augment.shift,
+        height_shift_range=augment.shift,
+        horizontal_flip=augment.flip,
+        interpolation_order=augment.order,
+    )
+    x, y = (
+        np.array(train.images[:IMAGES]),
+        keras.utils.to_categorical(train.labels[:IMAGES], len(train.classes)),
+    )
+    rate = keras.callbacks.LearningRateScheduler(
+        lambda epoch: recipe.learning_rate * (DROP[1] if epoch >= DROP[0] else 1)
+    )
+    model.fit(
+        generator.flow(x, y, batch_size=BATCH, seed=seed),
+        epochs=EPOCHS,
+        verbose=0,
+        callbacks=[rate],
+    )
     return model
 
 

@@ -35,13 +35,23 @@ def activation_bytes(model: Any, precision: str) -> int:
 
 def weight_bytes(model: Any) -> int:
     """Bytes of weights that a step moves, in float32: read for both passes, the gradient, and Adam's reading and writing of three."""
-    return int(sum(math.prod(variable.shape) for variable in model.trainable_variables)) * 4 * (2 + 1 + 6)
+    return (
+        int(sum(math.prod(variable.shape) for variable in model.trainable_variables))
+        * 4
+        * (2 + 1 + 6)
+    )
 
 
-def seconds_per_epoch(model: Any, batch_size: int, precision: str, machine: dict[str, Any], images: int) -> tuple[float, float]:
+def seconds_per_epoch(
+    model: Any, batch_size: int, precision: str, machine: dict[str, Any], images: int
+) -> tuple[float, float]:
     """Seconds of the arithmetic and of the memory traffic of an epoch over so many images."""
-    moved = activation_bytes(model, precision) * images + weight_bytes(model) * (images // batch_size)
-    return operations(model) * images / machine["operations_per_second"][precision], moved / machine["bytes_per_second"]
+    moved = activation_bytes(model, precision) * images + weight_bytes(model) * (
+        images // batch_size
+    )
+    return operations(model) * images / machine["operations_per_second"][
+        precision
+    ], moved / machine["bytes_per_second"]
 
 
 def machine() -> dict[str, Any]:
@@ -50,7 +60,12 @@ def machine() -> dict[str, Any]:
 
     values = ops.ones((COPIED // 4,), "float32")
     bandwidth = 2 * COPIED / _best(lambda x: x + 1, values)
-    rates = {precision: 2 * SIDE**3 / _best(lambda x: ops.matmul(x, x), ops.ones((SIDE, SIDE), precision)) for precision in BYTES}
+    rates = {
+        precision: 2
+        * SIDE**3
+        / _best(lambda x: ops.matmul(x, x), ops.ones((SIDE, SIDE), precision))
+        for precision in BYTES
+    }
     return {"bytes_per_second": bandwidth, "operations_per_second": rates}
 
 

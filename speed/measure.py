@@ -18,7 +18,10 @@ from speed.worker import ARRAYS, Task, Worker
 
 WAYS = ("ours", "original", "pytorch")
 COMPARED = (Task(1, 20, 32, "float32"), Task(1, 20, 128, "bfloat16"))
-DEPTHS = [*((1, depth) for depth in (20, 32, 44, 56, 110, 164)), *((2, depth) for depth in (20, 56, 110, 164, 1001))]
+DEPTHS = [
+    *((1, depth) for depth in (20, 32, 44, 56, 110, 164)),
+    *((2, depth) for depth in (20, 56, 110, 164, 1001)),
+]
 BATCHES = (32, 64, 128, 256)
 SMALL = {
     "data.source": "synthetic",
@@ -57,16 +60,24 @@ def depths(budget: float, log: Callable[[str], None]) -> list[dict[str, Any]]:
     A part takes `budget` seconds or so, a whole epoch at most: the first network is tried out, and the others' cost per layer is like.
     """
     tasks = [Task(version, depth, 32, "float32") for version, depth in DEPTHS]
-    tasks += [Task(1, 20, batch, precision) for precision in ("float32", "bfloat16") for batch in BATCHES]
+    tasks += [
+        Task(1, 20, batch, precision) for precision in ("float32", "bfloat16") for batch in BATCHES
+    ]
     few = Worker("speed.ours", replace(tasks[0], images=40 * tasks[0].batch_size))
     layers_per_second = 40 * tasks[0].batch_size * tasks[0].depth / min(few.epoch(), few.epoch())
     few.close()
     found = []
     for task in tasks:
-        images = int(budget * layers_per_second / task.depth / (1.6 if task.version == 2 else 1))  # version 2 is wider
-        part = replace(task, images=min(task.images, max(4, images // task.batch_size) * task.batch_size))
+        images = int(
+            budget * layers_per_second / task.depth / (1.6 if task.version == 2 else 1)
+        )  # version 2 is wider
+        part = replace(
+            task, images=min(task.images, max(4, images // task.batch_size) * task.batch_size)
+        )
         worker = Worker("speed.ours", part)
-        found.append({**asdict(part), **worker.ready, "seconds": [worker.epoch() for _ in range(3)]})
+        found.append(
+            {**asdict(part), **worker.ready, "seconds": [worker.epoch() for _ in range(3)]}
+        )
         worker.close()
         log(f"{part}: {found[-1]['seconds']}, compiled in {worker.ready['compile_seconds']:.1f} s")
     return found
@@ -82,7 +93,13 @@ def overheads(log: Callable[[str], None]) -> dict[str, list[float]]:
             seconds = []
             for _ in range(runs):
                 start = time.perf_counter()
-                subprocess.run(command, cwd=checkout, env=environment(checkout), check=True, capture_output=True)
+                subprocess.run(
+                    command,
+                    cwd=checkout,
+                    env=environment(checkout),
+                    check=True,
+                    capture_output=True,
+                )
                 seconds.append(time.perf_counter() - start)
             log(f"{' '.join(command)}: {statistics.median(seconds):.2f} s")
             return seconds
@@ -90,10 +107,15 @@ def overheads(log: Callable[[str], None]) -> dict[str, list[float]]:
         timed("dvc", "repro", runs=1)
         return {
             "python -c pass": timed("python", "-c", "pass"),
-            **{f"import stages.{stage}": timed("python", "-c", f"import stages.{stage}") for stage in ("fetch", "preprocess", "report")},
+            **{
+                f"import stages.{stage}": timed("python", "-c", f"import stages.{stage}")
+                for stage in ("fetch", "preprocess", "report")
+            },
             "report": timed("python", "-m", "stages.report"),
             "dvc repro, nothing to do": timed("dvc", "repro"),
-            "dvc repro --single-item --force report": timed("dvc", "repro", "--single-item", "--force", "report"),
+            "dvc repro --single-item --force report": timed(
+                "dvc", "repro", "--single-item", "--force", "report"
+            ),
             "evaluate, 10,000 images": timed("python", "-m", "stages.evaluate", "model"),
             "train, to the end of compilation": [_first_step(checkout) for _ in range(5)],
         }
@@ -101,10 +123,14 @@ def overheads(log: Callable[[str], None]) -> dict[str, list[float]]:
 
 def _first_step(checkout: Path) -> float:
     """Seconds from the start of `train` until its first epoch has run, less that epoch's own."""
-    shutil.rmtree(checkout / ".resume", ignore_errors=True)  # else it gives the result of the run before
+    shutil.rmtree(
+        checkout / ".resume", ignore_errors=True
+    )  # else it gives the result of the run before
     start, seconds = time.perf_counter(), 0.0
     command = [sys.executable, "-u", "-m", "stages.train", "model", "0"]
-    with subprocess.Popen(command, cwd=checkout, env=environment(checkout), stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, cwd=checkout, env=environment(checkout), stdout=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout
         for line in process.stdout:
             if line.startswith("epoch 1/"):
@@ -116,7 +142,11 @@ def _first_step(checkout: Path) -> float:
 
 def machine() -> dict[str, Any]:
     """Bandwidth and rates of this machine, in a process of its own, which leaves no framework behind in this one."""
-    return dict(_apart("from resnet import backend; backend.start(); from speed import floor; value = floor.machine()"))
+    return dict(
+        _apart(
+            "from resnet import backend; backend.start(); from speed import floor; value = floor.machine()"
+        )
+    )
 
 
 def device() -> str:
@@ -127,7 +157,10 @@ def device() -> str:
 def _apart(code: str) -> Any:
     """What a few lines leave in `value`, run by another Python."""
     done = subprocess.run(
-        [sys.executable, "-c", f"{code}; import json; print(json.dumps(value))"], capture_output=True, text=True, check=True
+        [sys.executable, "-c", f"{code}; import json; print(json.dumps(value))"],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return json.loads(done.stdout.splitlines()[-1])
 

@@ -25,7 +25,12 @@ class Original:
         recipe = settings.variant("model").recipe
         network = model.build(task.version, task.depth, l2=recipe.l2)
         jit = "auto" if device.gpu else False
-        network.compile(keras.optimizers.Adam(recipe.learning_rate), "categorical_crossentropy", metrics=["accuracy"], jit_compile=jit)
+        network.compile(
+            keras.optimizers.Adam(recipe.learning_rate),
+            "categorical_crossentropy",
+            metrics=["accuracy"],
+            jit_compile=jit,
+        )
         generator = ImageDataGenerator(
             width_shift_range=settings.augment.shift,
             height_shift_range=settings.augment.shift,
@@ -35,12 +40,17 @@ class Original:
         )
 
         def flow(images: int) -> Any:
-            x, y = np.array(split.images[:images]), keras.utils.to_categorical(split.labels[:images], len(split.classes))
+            x, y = (
+                np.array(split.images[:images]),
+                keras.utils.to_categorical(split.labels[:images], len(split.classes)),
+            )
             batches = generator.flow(x, y, batch_size=task.batch_size)
             batches.workers = 4
             return batches
 
-        few = flow(4 * task.batch_size + task.images % task.batch_size)  # so that the last, partial batch is compiled too
+        few = flow(
+            4 * task.batch_size + task.images % task.batch_size
+        )  # so that the last, partial batch is compiled too
         seconds = []
         for _ in range(3):
             start = time.perf_counter()

@@ -14,8 +14,12 @@ class Ours:
         from resnet.training import loop as training
 
         settings = params.load()
-        recipe = settings.variant("model").recipe.model_copy(update={"batch_size": task.batch_size, "epochs": 10**6, "drops": ()})
-        run = training.Training(model.build(task.version, task.depth, l2=recipe.l2), recipe, settings.augment, 0, device)
+        recipe = settings.variant("model").recipe.model_copy(
+            update={"batch_size": task.batch_size, "epochs": 10**6, "drops": ()}
+        )
+        run = training.Training(
+            model.build(task.version, task.depth, l2=recipe.l2), recipe, settings.augment, 0, device
+        )
         run.most_steps = training.steps_per_call(
             TRAINING_IMAGES // task.batch_size, run.most_steps
         )  # also where fewer images are asked for

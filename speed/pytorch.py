@@ -32,7 +32,9 @@ class Block(nn.Module):
 class Bottleneck(nn.Module):
     """BN-ReLU-convolution with 1x1, 3x3, 1x1, and the sum: the original's block of version 2."""
 
-    def __init__(self, inputs: int, inner: int, filters: int, strides: int, first: bool, activated: bool):
+    def __init__(
+        self, inputs: int, inner: int, filters: int, strides: int, first: bool, activated: bool
+    ):
         super().__init__()
         self.activated = activated
         self.norm1 = nn.Identity() if activated else _norm(inputs)
@@ -64,7 +66,16 @@ def build(version: int, depth: int) -> nn.Module:
                 layers.append(Block(channels, filters, strides))
             else:
                 inner, filters = [(16, 64), (64, 128), (128, 256)][stage]
-                layers.append(Bottleneck(channels, inner, filters, strides, first=block == 0, activated=stage == block == 0))
+                layers.append(
+                    Bottleneck(
+                        channels,
+                        inner,
+                        filters,
+                        strides,
+                        first=block == 0,
+                        activated=stage == block == 0,
+                    )
+                )
             channels = filters
     if version == 2:
         layers += [_norm(channels), nn.ReLU()]
@@ -84,9 +95,15 @@ class PyTorch:
         images = torch.from_numpy(np.array(split.images)).permute(0, 3, 1, 2)
         self._images = images.contiguous(memory_format=torch.channels_last).to(self._device)
         self._labels = torch.from_numpy(split.labels.astype(np.int64)).to(self._device)
-        network = build(task.version, task.depth).to(self._device, memory_format=torch.channels_last)
+        network = build(task.version, task.depth).to(
+            self._device, memory_format=torch.channels_last
+        )
         kernels = [module.weight for module in network.modules() if isinstance(module, nn.Conv2d)]
-        rest = [weight for weight in network.parameters() if all(weight is not kernel for kernel in kernels)]
+        rest = [
+            weight
+            for weight in network.parameters()
+            if all(weight is not kernel for kernel in kernels)
+        ]
         # the gradient of l2 * sum of squares is 2 * l2 * weight, which is what Adam's weight_decay adds
         groups = [{"params": kernels, "weight_decay": 2 * recipe.l2}, {"params": rest}]
         self._optimizer = torch.optim.Adam(groups, recipe.learning_rate, eps=1e-7, fused=True)
@@ -99,10 +116,16 @@ class PyTorch:
         self.compile_seconds = max(0.0, seconds[0] - seconds[-1])
         compiled = "torch.compile max-autotune" if gpu else "eager"
         self.about = {
-            "device": torch.cuda.get_device_name() if gpu else f"CPU, {torch.get_num_threads()} threads",
+            "device": torch.cuda.get_device_name()
+            if gpu
+            else f"CPU, {torch.get_num_threads()} threads",
             "settings": f"PyTorch, {compiled}, channels last, fused Adam",
             "float32_products": "tf32" if gpu else "float32",
-            "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
+            "versions": {
+                "python": platform.python_version(),
+                "torch": torch.__version__,
+                "numpy": np.__version__,
+            },
         }
 
     def epoch(self) -> float:
@@ -111,7 +134,14 @@ class PyTorch:
     def _train(self, images: int) -> float:
         """An epoch over the first `images`, on the same draws as ours; returns its mean loss."""
         augment, batch_size = self._settings.augment, self._task.batch_size
-        draws = epoch_draws(0, self._number, np.arange(images, dtype=np.int32), batch_size, augment.shift, augment.flip)
+        draws = epoch_draws(
+            0,
+            self._number,
+            np.arange(images, dtype=np.int32),
+            batch_size,
+            augment.shift,
+            augment.flip,
+        )
         self._number += 1
         order = torch.from_numpy(draws.order.astype(np.int64)).to(self._device)
         whole = torch.from_numpy(np.floor(draws.shifts + 0.5).astype(np.int64)).to(self._device)
@@ -119,7 +149,9 @@ class PyTorch:
         total = torch.zeros((), device=self._device)
         for indices, shifts, flip in zip(order, whole, flips, strict=True):
             x, y = augmented(self._images[indices], shifts, flip), self._labels[indices]
-            with torch.autocast(self._device.type, torch.bfloat16, enabled=self._task.precision == "bfloat16"):
+            with torch.autocast(
+                self._device.type, torch.bfloat16, enabled=self._task.precision == "bfloat16"
+            ):
                 logits = self._network(x)
             loss = functional.cross_entropy(logits.float(), y)
             self._optimizer.zero_grad(set_to_none=True)

@@ -32,7 +32,12 @@ def page(results: Sequence[Mapping[str, Any]]) -> str:
     blocks = list(INTRODUCTION)
     for result in results:
         blocks += [f"## {result['device']}, Keras on {result['backend']}", f"{result['platform']}."]
-        for part, render in (("ways", _ways), ("depths", _depths), ("agreement", _agreement), ("overheads", _overheads)):
+        for part, render in (
+            ("ways", _ways),
+            ("depths", _depths),
+            ("agreement", _agreement),
+            ("overheads", _overheads),
+        ):
             if part in result:
                 blocks += render(result)
     return "\n\n".join(blocks) + "\n"
@@ -41,11 +46,19 @@ def page(results: Sequence[Mapping[str, Any]]) -> str:
 def _ways(result: Mapping[str, Any]) -> list[str]:
     rows = []
     for run in result["ways"]:
-        task = {"Network": f"ResNet{run['depth']}v{run['version']}", "Batch": run["batch_size"], "Precision": run["precision"]}
+        task = {
+            "Network": f"ResNet{run['depth']}v{run['version']}",
+            "Batch": run["batch_size"],
+            "Precision": run["precision"],
+        }
         if "missing" in run:
             rows.append({**task, "Way": run["way"], "Settings": run["missing"]})
             continue
-        ours = next(other for other in result["ways"] if other["way"] == "ours" and _task(other) == _task(run))
+        ours = next(
+            other
+            for other in result["ways"]
+            if other["way"] == "ours" and _task(other) == _task(run)
+        )
         ratios = [theirs / own for theirs, own in zip(run["seconds"], ours["seconds"], strict=True)]
         seconds = statistics.median(run["seconds"])
         rows.append(
@@ -54,7 +67,9 @@ def _ways(result: Mapping[str, Any]) -> list[str]:
                 "Way": run["way"],
                 "Images/s": f"{run['images'] / seconds:,.0f}",
                 "s/epoch": _seconds(seconds * TRAINING_IMAGES / run["images"]),
-                "Ours is faster by": "" if run is ours else f"{statistics.median(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f})",
+                "Ours is faster by": ""
+                if run is ours
+                else f"{statistics.median(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f})",
                 "Over the floor": f"{seconds * TRAINING_IMAGES / run['images'] / max(_floor(run, result)):.1f}",
                 "Compile, s": _seconds(run["compile_seconds"]),
                 "Settings": f"{run['settings']}, {_versions(run)}",
@@ -63,9 +78,14 @@ def _ways(result: Mapping[str, Any]) -> list[str]:
     rounds = max(len(run.get("seconds", [])) for run in result["ways"])
     images = max(run["images"] for run in result["ways"])
     machine = result["machine"]
-    rates = ", ".join(f"{rate / 1e9:,.0f} GFLOP/s in {name}" for name, rate in machine["operations_per_second"].items())
+    rates = ", ".join(
+        f"{rate / 1e9:,.0f} GFLOP/s in {name}"
+        for name, rate in machine["operations_per_second"].items()
+    )
+    copies = f"{machine['bytes_per_second'] / 1e9:.1f} GB/s"
     below = (
-        f"{rounds} rounds of {images:,} images. This machine copies {machine['bytes_per_second'] / 1e9:.1f} GB/s and multiplies at {rates}."
+        f"{rounds} rounds of {images:,} images. "
+        f"This machine copies {copies} and multiplies at {rates}."
     )
     return ["### Beside other ways", _table(rows), below]
 
@@ -94,14 +114,30 @@ def _agreement(result: Mapping[str, Any]) -> list[str]:
     found = result["agreement"]
     rows, reference = [], found["accuracies"][agreement.WAYS[0]]
     for way, values in found["accuracies"].items():
-        row = {"Way": way, "Accuracy %": f"{statistics.mean(values):.2f} ± {statistics.stdev(values):.2f} (n={len(values)})"}
+        row = {
+            "Way": way,
+            "Accuracy %": f"{statistics.mean(values):.2f} ± {statistics.stdev(values):.2f} (n={len(values)})",
+        }
         if values is not reference:
             change, half, resolved = agreement.difference(values, reference)
-            row |= {"Difference, points": f"{change:+.2f} ± {half:.2f}", "Would be found": f"{resolved:.2f}"}
+            row |= {
+                "Difference, points": f"{change:+.2f} ± {half:.2f}",
+                "Would be found": f"{resolved:.2f}",
+            }
         rows.append(row)
-    same = [precision for precision, equal in found["one_step_a_call_gives_the_same_bits"].items() if equal]
-    other = [precision for precision in found["one_step_a_call_gives_the_same_bits"] if precision not in same]
-    steps = [f"One step a call and many give the same bits in {' and in '.join(same)}." if same else ""]
+    same = [
+        precision
+        for precision, equal in found["one_step_a_call_gives_the_same_bits"].items()
+        if equal
+    ]
+    other = [
+        precision
+        for precision in found["one_step_a_call_gives_the_same_bits"]
+        if precision not in same
+    ]
+    steps = [
+        f"One step a call and many give the same bits in {' and in '.join(same)}." if same else ""
+    ]
     steps += [f"They differ in their last bits in {' and in '.join(other)}." if other else ""]
     text = (
         f"{found['network']} on the first {found['images']:,} training images, {found['epochs']} epochs at batch {found['batch_size']}, "
@@ -121,7 +157,11 @@ def _overheads(result: Mapping[str, Any]) -> list[str]:
         }
         for what, seconds in result["overheads"].items()
     ]
-    return ["### Around the training", _table(rows), "Whole processes, the median of five; ResNet20v1 where a network is meant."]
+    return [
+        "### Around the training",
+        _table(rows),
+        "Whole processes, the median of five; ResNet20v1 where a network is meant.",
+    ]
 
 
 def _floor(run: Mapping[str, Any], result: Mapping[str, Any]) -> tuple[float, float]:
@@ -131,7 +171,9 @@ def _floor(run: Mapping[str, Any], result: Mapping[str, Any]) -> tuple[float, fl
     from resnet import model
 
     network = model.build(run["version"], run["depth"])
-    return seconds_per_epoch(network, run["batch_size"], run["precision"], result["machine"], TRAINING_IMAGES)
+    return seconds_per_epoch(
+        network, run["batch_size"], run["precision"], result["machine"], TRAINING_IMAGES
+    )
 
 
 def _task(run: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -139,7 +181,11 @@ def _task(run: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _versions(run: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {version}" for name, version in run["versions"].items() if name not in ("python", "numpy"))
+    return ", ".join(
+        f"{name} {version}"
+        for name, version in run["versions"].items()
+        if name not in ("python", "numpy")
+    )
 
 
 def _seconds(value: float) -> str:
@@ -148,5 +194,8 @@ def _seconds(value: float) -> str:
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> str:
     frame = pd.DataFrame(rows).fillna("").astype(str)
-    align = ["left" if name in ("Network", "Precision", "Way", "Settings", "What") else "right" for name in frame]
+    align = [
+        "left" if name in ("Network", "Precision", "Way", "Settings", "What") else "right"
+        for name in frame
+    ]
     return str(frame.to_markdown(index=False, colalign=align, disable_numparse=True))

@@ -45,7 +45,11 @@ def serve(make: Callable[[Task, arrays.Split], Way]) -> None:
     """Run a way as a process, as this module's docstring says."""
     start = time.perf_counter()
     way = make(Task(**json.loads(sys.argv[1])), arrays.open_split(ARRAYS))
-    ready = {"start_seconds": time.perf_counter() - start, "compile_seconds": way.compile_seconds, **way.about}
+    ready = {
+        "start_seconds": time.perf_counter() - start,
+        "compile_seconds": way.compile_seconds,
+        **way.about,
+    }
     print(json.dumps(ready), flush=True)
     for _ in sys.stdin:
         start = time.perf_counter()
@@ -59,7 +63,13 @@ class Worker:
     def __init__(self, module: str, task: Task):
         self._module = module
         command = [sys.executable, "-m", module, json.dumps(asdict(task))]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
         self.ready = self._answer()
 
     def epoch(self) -> float:

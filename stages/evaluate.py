@@ -25,35 +25,58 @@ METRICS = Path("metrics")
 BATCH = 500
 
 
-def evaluate(name: str, seeds: tuple[int, ...], models: Path, test: Split, metrics: Path) -> dict[str, Any]:
+def evaluate(
+    name: str, seeds: tuple[int, ...], models: Path, test: Split, metrics: Path
+) -> dict[str, Any]:
     """Score a variant's chosen checkpoints and write its files; returns what runs/<variant>.json holds.
 
     Raises BenchmarkError where the folder of a listed seed is missing or not whole; nothing is written then.
     """
     abouts = {seed: read_about(models / name / f"seed{seed}") for seed in seeds}
-    histories = {seed: history.read(models / name / f"seed{seed}" / "history.csv", about["epochs"]) for seed, about in abouts.items()}
+    histories = {
+        seed: history.read(models / name / f"seed{seed}" / "history.csv", about["epochs"])
+        for seed, about in abouts.items()
+    }
     for seed, about in abouts.items():
         if (about["variant"], about["seed"]) != (name, seed):
             held = f"{about['variant']} with seed {about['seed']}"
-            raise BenchmarkError(f"{models / name}/seed{seed} holds {held}; run `dvc repro evaluate@{name}`")
+            raise BenchmarkError(
+                f"{models / name}/seed{seed} holds {held}; run `dvc repro evaluate@{name}`"
+            )
         if (about["data"], about["pixel_mean_sha256"]) != (test.source, test.pixel_mean_sha256):
-            raise BenchmarkError(f"{models / name}/seed{seed} was trained on other data than data/arrays/test holds; run `dvc repro`")
-    checkpoints = {seed: checkpoint(models / name / f"seed{seed}", about) for seed, about in abouts.items()}
+            raise BenchmarkError(
+                f"{models / name}/seed{seed} was trained on other data than data/arrays/test holds; run `dvc repro`"
+            )
+    checkpoints = {
+        seed: checkpoint(models / name / f"seed{seed}", about) for seed, about in abouts.items()
+    }
     device = backend.start()
     runs, results = [], []
     for seed, about in abouts.items():
         result, penalty = _score(checkpoints[seed], test)
         results.append(result)
-        measured = {"accuracy": result.accuracy, "errors": result.errors, "loss": result.cross_entropy + penalty}
-        rounding = "" if device.float32_products == "float32" else f" ({device.float32_products} products)"
+        measured = {
+            "accuracy": result.accuracy,
+            "errors": result.errors,
+            "loss": result.cross_entropy + penalty,
+        }
+        rounding = (
+            "" if device.float32_products == "float32" else f" ({device.float32_products} products)"
+        )
         place = {"evaluated_on": device.name, "evaluated_with": device.backend + rounding}
         runs.append({**about, **measured, **place, "images": len(result.right)})
-        print(f"{name} seed {seed}: {result.errors:,} errors on {len(result.right):,} test images, accuracy {result.accuracy:.2f} %")
+        print(
+            f"{name} seed {seed}: {result.errors:,} errors on {len(result.right):,} test images, accuracy {result.accuracy:.2f} %"
+        )
     summary = scores.summarize(runs)
 
     lines = ["".join("1" if right else "0" for right in result.right) for result in results]
     confusion = np.sum([result.confusion for result in results], axis=0)
-    rows = [f"{actual},{predicted},{confusion[i, j]}" for i, actual in enumerate(test.classes) for j, predicted in enumerate(test.classes)]
+    rows = [
+        f"{actual},{predicted},{confusion[i, j]}"
+        for i, actual in enumerate(test.classes)
+        for j, predicted in enumerate(test.classes)
+    ]
     with ExitStack() as stack:  # all is written before anything is replaced
         digits = stack.enter_context(replaced(metrics / "predictions" / f"{name}.txt"))
         digits.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -70,11 +93,25 @@ def evaluate(name: str, seeds: tuple[int, ...], models: Path, test: Split, metri
 def read_about(folder: Path) -> dict[str, Any]:
     """What a training says of itself; raises BenchmarkError where it is missing or lacks a key."""
     if not (folder / "training.json").exists():
-        raise BenchmarkError(f"{folder}: no trained model for this seed; run `dvc repro train@{folder.parent.name}-{folder.name[4:]}`")
+        raise BenchmarkError(
+            f"{folder}: no trained model for this seed; run `dvc repro train@{folder.parent.name}-{folder.name[4:]}`"
+        )
     about = read_json(folder / "training.json")
-    for key in ("variant", "seed", "network", "epochs", "checkpoint", "data", "pixel_mean_sha256", "sha256", "identity"):
+    for key in (
+        "variant",
+        "seed",
+        "network",
+        "epochs",
+        "checkpoint",
+        "data",
+        "pixel_mean_sha256",
+        "sha256",
+        "identity",
+    ):
         if key not in about:
-            raise BenchmarkError(f"{folder}/training.json: {key}: missing; train this seed anew with `dvc repro --force`")
+            raise BenchmarkError(
+                f"{folder}/training.json: {key}: missing; train this seed anew with `dvc repro --force`"
+            )
     return about
 
 
@@ -82,7 +119,9 @@ def checkpoint(folder: Path, about: Mapping[str, Any]) -> Path:
     """The file that a training chose; raises BenchmarkError where it is missing or another than was written with that training.json."""
     path = folder / f"{about['checkpoint']}.keras"
     if not path.exists():
-        raise BenchmarkError(f"{path}: no such file; run `dvc checkout {folder}`, or train this seed anew with `dvc repro --force`")
+        raise BenchmarkError(
+            f"{path}: no such file; run `dvc checkout {folder}`, or train this seed anew with `dvc repro --force`"
+        )
     if sha256(path) != about["sha256"].get(path.name):
         raise BenchmarkError(
             f"{path}: damaged, or another's: its SHA-256 is not the one in training.json; run `dvc checkout --force {folder}`"
@@ -95,7 +134,9 @@ def _score(path: Path, test: Split) -> tuple[scores.Score, float]:
     import keras
 
     try:
-        model = keras.models.load_model(path, compile=False, safe_mode=True)  # a Lambda layer is code
+        model = keras.models.load_model(
+            path, compile=False, safe_mode=True
+        )  # a Lambda layer is code
     except MemoryError:
         raise
     except Exception as error:  # a file that is damaged or made to harm can raise anything

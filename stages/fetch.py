@@ -23,7 +23,12 @@ def main(argv: list[str]) -> None:
     fetch(params.load().data, cifar10.FOLDER, os.environ.get("CIFAR10_ARCHIVE", ""))
 
 
-def fetch(data: params.Data, target: Path, local: str = "", members: Mapping[str, cifar10.Member] = cifar10.OFFICIAL) -> None:
+def fetch(
+    data: params.Data,
+    target: Path,
+    local: str = "",
+    members: Mapping[str, cifar10.Member] = cifar10.OFFICIAL,
+) -> None:
     """Make the folder `target` hold the members and nothing else, from `local` if that names an archive or a folder, else from the URLs.
 
     Raises BenchmarkError with what was wrong with each source; `target` is then as it was before.
@@ -31,7 +36,9 @@ def fetch(data: params.Data, target: Path, local: str = "", members: Mapping[str
     if data.source == "synthetic":
         made = data.synthetic
         synthetic.write(target, made.train_images, made.test_images, made.seed)
-        print(f"wrote the synthetic set, {made.train_images:,} + {made.test_images:,} images, to {target}")
+        print(
+            f"wrote the synthetic set, {made.train_images:,} + {made.test_images:,} images, to {target}"
+        )
     elif local:
         archive.take(Path(local).expanduser(), target, members, name=f"CIFAR10_ARCHIVE={local}")
         print(f"took {target} from {local}")
@@ -61,7 +68,9 @@ def _from_urls(urls: tuple[str, ...], target: Path, members: Mapping[str, cifar1
             except BenchmarkError as error:
                 print(error, flush=True)
                 failures.append(str(error))
-                file.unlink(missing_ok=True)  # whole, but wrong; a part that broke off stays for the next time
+                file.unlink(
+                    missing_ok=True
+                )  # whole, but wrong; a part that broke off stays for the next time
                 continue
             print(f"took {target} from {url}")
             shutil.rmtree(downloads)
@@ -87,7 +96,9 @@ def _alone(downloads: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise BenchmarkError(f"another fetch is at work in {downloads}; wait for it, or end it") from error
+            raise BenchmarkError(
+                f"another fetch is at work in {downloads}; wait for it, or end it"
+            ) from error
         yield
 
 

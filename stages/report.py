@@ -26,8 +26,14 @@ def report(networks: Mapping[str, Network], root: Path) -> str:
     """
     figures, left_out = read_metrics(networks, root / "runs")
     published = read_published(root / "published.csv")
-    histories = {name: read_histories(root / "plots" / "history" / name, found) for name, found in figures.items()}
-    counts = {name: read_confusion(root / "plots" / "confusion" / f"{name}.csv") for name in list(figures)[:1]}
+    histories = {
+        name: read_histories(root / "plots" / "history" / name, found)
+        for name, found in figures.items()
+    }
+    counts = {
+        name: read_confusion(root / "plots" / "confusion" / f"{name}.csv")
+        for name in list(figures)[:1]
+    }
     built = tables.build(networks, figures, published)
     frames = {
         "v1": plots.curves(1, networks, figures, histories),
@@ -49,12 +55,19 @@ def read_histories(folder: Path, figures: Metrics) -> list[pd.DataFrame]:
     """A variant's epochs, a frame for each of its runs; none where there is no such folder."""
     if not folder.exists():
         return []
-    return [pd.read_csv(io.StringIO(history.read(folder / f"seed{run.seed}.csv", figures.epochs))) for run in figures.runs]
+    return [
+        pd.read_csv(io.StringIO(history.read(folder / f"seed{run.seed}.csv", figures.epochs)))
+        for run in figures.runs
+    ]
 
 
 def read_confusion(path: Path) -> pd.DataFrame:
     """A variant's confusion counts, a row for each actual and predicted class; none where there is no such file."""
-    frame = _read_csv(path, list(plots.CONFUSION[1:])) if path.exists() else pd.DataFrame(columns=plots.CONFUSION[1:])
+    frame = (
+        _read_csv(path, list(plots.CONFUSION[1:]))
+        if path.exists()
+        else pd.DataFrame(columns=plots.CONFUSION[1:])
+    )
     for number, count in enumerate(frame["images"], start=2):
         if not count.isdecimal():
             raise BenchmarkError(f"{path}, line {number}: images is {count!r}: must be a count")
@@ -67,7 +80,11 @@ def read_metrics(networks: Mapping[str, Network], runs: Path) -> tuple[dict[str,
     A file of another network than params.yaml now gives its variant is left out too: it would fill a wrong row.
     """
     figures = {}
-    left_out = [f"`{path}` (not among variants)" for path in sorted(runs.glob("[!.]*.json")) if path.stem not in networks]
+    left_out = [
+        f"`{path}` (not among variants)"
+        for path in sorted(runs.glob("[!.]*.json"))
+        if path.stem not in networks
+    ]
     for name, network in networks.items():
         path = runs / f"{name}.json"
         if not path.exists():
@@ -76,7 +93,9 @@ def read_metrics(networks: Mapping[str, Network], runs: Path) -> tuple[dict[str,
         if found.network == network.name:
             figures[name] = found
         else:
-            left_out.append(f"`{path}` (of {found.network}, where {name} is now {network.name}: run `dvc repro evaluate@{name}`)")
+            left_out.append(
+                f"`{path}` (of {found.network}, where {name} is now {network.name}: run `dvc repro evaluate@{name}`)"
+            )
     return figures, f"Left out: {', '.join(left_out)}." if left_out else ""
 
 
@@ -92,7 +111,9 @@ def _read_csv(path: Path, columns: list[str]) -> pd.DataFrame:
     except ValueError as error:
         raise BenchmarkError(f"{path}: not CSV: {' '.join(str(error).split())}") from error
     if list(frame.columns) != columns:
-        raise BenchmarkError(f"{path}: must have the columns {', '.join(columns)}; has {', '.join(frame.columns)}")
+        raise BenchmarkError(
+            f"{path}: must have the columns {', '.join(columns)}; has {', '.join(frame.columns)}"
+        )
     return frame
 
 

@@ -37,8 +37,12 @@ class Site:
         self.answers = list(answers)
         self.requests: list[Message] = []
         self.stopping = threading.Event()
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (Handler,), {"site": self}))
-        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01})
+        self.server = ThreadingHTTPServer(
+            ("127.0.0.1", 0), type("Bound", (Handler,), {"site": self})
+        )
+        self.thread = threading.Thread(
+            target=self.server.serve_forever, kwargs={"poll_interval": 0.01}
+        )
         self.url = f"http://127.0.0.1:{self.server.server_port}/set.tar.gz"
 
     def __enter__(self) -> Self:
@@ -55,19 +59,32 @@ class Site:
         return [request["Range"] for request in self.requests]
 
 
-def serve(body: bytes = BODY, *, most: int | None = None, ranges: bool = True, stall: bool = False, **headers: Any) -> Answer:
+def serve(
+    body: bytes = BODY,
+    *,
+    most: int | None = None,
+    ranges: bool = True,
+    stall: bool = False,
+    **headers: Any,
+) -> Answer:
     """Answer as a good server does, but send only the first `most` bytes of it, then fall silent (`stall`) or hang up."""
 
     def answer(request: Handler) -> None:
         asked = request.headers["Range"]
         start = int(asked.removeprefix("bytes=").removesuffix("-")) if ranges and asked else 0
-        if request.headers["If-Range"] not in (None, headers.get("ETag"), headers.get("Last_Modified")):
+        if request.headers["If-Range"] not in (
+            None,
+            headers.get("ETag"),
+            headers.get("Last_Modified"),
+        ):
             start = 0
         if start >= len(body) and start:
             request.head(416, Content_Range=f"bytes */{len(body)}", Content_Length=0)
             return
         told = {"Content_Range": f"bytes {start}-{len(body) - 1}/{len(body)}"} if start else {}
-        request.head(206 if start else 200, **{"Content_Length": len(body) - start, **told, **headers})
+        request.head(
+            206 if start else 200, **{"Content_Length": len(body) - start, **told, **headers}
+        )
         request.wfile.write(body[start:][:most])
         if stall:
             request.wfile.flush()

@@ -36,15 +36,21 @@ def test_a_killed_run_ends_with_the_same_bits(undisturbed: tuple[Path, kills.Out
         killed = kills.kill(folder, rng, moment, kills.env(folder))
         assert killed
         assert kills.lost(folder, killed.epoch) <= 1
-    assert re.search(r"^going on after epoch \d+ of 12", printed := kills.finish(folder), re.MULTILINE), printed
+    assert re.search(
+        r"^going on after epoch \d+ of 12", printed := kills.finish(folder), re.MULTILINE
+    ), printed
     assert kills.differences(kills.outcome(folder), expected) == []
 
 
-def test_a_dvc_killed_before_it_recorded_the_training_gets_it_back(undisturbed: tuple[Path, kills.Outcome]) -> None:
+def test_a_dvc_killed_before_it_recorded_the_training_gets_it_back(
+    undisturbed: tuple[Path, kills.Outcome],
+) -> None:
     folder, expected = undisturbed
     assert pipeline.kill(folder, random.Random(0), "recorded", "train@model-0")
     assert not pipeline.recorded(folder)
-    assert "trained already, by a run that DVC did not record" in pipeline.repro(folder, "train@model-0")
+    assert "trained already, by a run that DVC did not record" in pipeline.repro(
+        folder, "train@model-0"
+    )
     assert pipeline.recorded(folder)
     assert kills.differences(kills.outcome(folder), expected) == []
 
@@ -61,9 +67,21 @@ def test_the_page_has_what_the_full_suite_found() -> None:
 
 
 def test_what_differs_is_counted_and_told() -> None:
-    kill = {"what": "`python -m stages.train`", "hit": "in its epochs", "epoch": 3, "epochs_lost": 1, "differ": []}
+    kill = {
+        "what": "`python -m stages.train`",
+        "hit": "in its epochs",
+        "epoch": 3,
+        "epochs_lost": 1,
+        "differ": [],
+    }
     place = {"device": "some CPU", "versions": {"keras": "3"}, "seconds": 60, "seed": 7}
-    refused = {"input": "a|b", "command": "python -m stages.train", "status": 1, "message": "train: `a|b`", "problems": []}
+    refused = {
+        "input": "a|b",
+        "command": "python -m stages.train",
+        "status": 1,
+        "message": "train: `a|b`",
+        "problems": [],
+    }
     skipped = {"input": "c", "command": "d", "skipped": "e"}
     result = {
         "kills": {**place, "records": [kill, {**kill, "differ": ["last/weights", "history"]}]},
@@ -78,7 +96,10 @@ def test_what_differs_is_counted_and_told() -> None:
     assert "| a\\|b | `python -m stages.train` | `` train: `a\\|b` `` |" in page
     assert "**not as it should be: lost: metrics/x**" in page
     assert "not tried: e" in page
-    assert wrongs(result) == ["`python -m stages.train`, killed in its epochs: last/weights, history", "a|b: lost: metrics/x"]
+    assert wrongs(result) == [
+        "`python -m stages.train`, killed in its epochs: last/weights, history",
+        "a|b: lost: metrics/x",
+    ]
 
 
 def test_a_changed_a_lost_and_a_new_file_are_found(tmp_path: Path) -> None:
@@ -92,11 +113,19 @@ def test_a_changed_a_lost_and_a_new_file_are_found(tmp_path: Path) -> None:
     found = inputs.changed(before, inputs.tree(tmp_path))
     assert found == ["changed: changed", "new: folder/.half.partial", "lost: lost"]
     case = inputs.Case("some", inputs.nothing, adds="folder/[^.]*", where="there")
-    assert inputs.judge(case, 0, "a\nTraceback", "", found) == ["status 0", "2 lines", "does not say where: there", "a traceback", *found]
+    assert inputs.judge(case, 0, "a\nTraceback", "", found) == [
+        "status 0",
+        "2 lines",
+        "does not say where: there",
+        "a traceback",
+        *found,
+    ]
     assert inputs.judge(case, 1, "not there", "", ["new: folder/state"]) == []
 
 
-def test_sigterm_saves_and_a_second_trainer_is_refused(undisturbed: tuple[Path, kills.Outcome]) -> None:
+def test_sigterm_saves_and_a_second_trainer_is_refused(
+    undisturbed: tuple[Path, kills.Outcome],
+) -> None:
     folder, expected = undisturbed
     env = kills.env(folder, SAVE_SECONDS="30")  # so that nothing is on disk before the signal
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
@@ -104,15 +133,22 @@ def test_sigterm_saves_and_a_second_trainer_is_refused(undisturbed: tuple[Path, 
         while not first.stdout.readline().startswith("epoch 2/"):
             assert first.poll() is None
         first.send_signal(signal.SIGSTOP)
-        second = subprocess.run(kills.COMMAND, cwd=folder, env=env, capture_output=True, text=True, check=False)
+        second = subprocess.run(
+            kills.COMMAND, cwd=folder, env=env, capture_output=True, text=True, check=False
+        )
         first.send_signal(signal.SIGTERM)
         first.send_signal(signal.SIGCONT)
         said = first.stderr.read()
         assert first.wait() == 143
     assert second.returncode == 1
-    assert f"models/model/seed0 is being trained already, by process {first.pid} on " in second.stderr
+    assert (
+        f"models/model/seed0 is being trained already, by process {first.pid} on " in second.stderr
+    )
     assert len(second.stderr.splitlines()) == 1
-    assert re.fullmatch(r"train: stopped by SIGTERM after epoch \d+ of 12, from where the next `dvc repro` goes on\n", said)
+    assert re.fullmatch(
+        r"train: stopped by SIGTERM after epoch \d+ of 12, from where the next `dvc repro` goes on\n",
+        said,
+    )
     start = time.monotonic()
     assert re.search(r"^going on after epoch [2-9]", kills.finish(folder), re.MULTILINE)
     about = read_json(folder / kills.FOLDER / "training.json")
@@ -123,16 +159,37 @@ def test_sigterm_saves_and_a_second_trainer_is_refused(undisturbed: tuple[Path, 
     assert kills.differences(kills.outcome(folder), expected) == []
 
 
-def test_a_loss_that_turns_nan_keeps_the_last_good_state(undisturbed: tuple[Path, kills.Outcome]) -> None:
+def test_a_loss_that_turns_nan_keeps_the_last_good_state(
+    undisturbed: tuple[Path, kills.Outcome],
+) -> None:
     folder, _ = undisturbed
     params = folder / "params.yaml"
     before = params.read_text()
     try:
-        set_params(params, {"recipes.keras.optimizer": "sgd", "recipes.keras.drops": [{"epoch": 2, "factor": 1e30}]})
-        done = subprocess.run(kills.COMMAND, cwd=folder, env=kills.env(folder), capture_output=True, text=True, check=False)
+        set_params(
+            params,
+            {
+                "recipes.keras.optimizer": "sgd",
+                "recipes.keras.drops": [{"epoch": 2, "factor": 1e30}],
+            },
+        )
+        done = subprocess.run(
+            kills.COMMAND,
+            cwd=folder,
+            env=kills.env(folder),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     finally:
         params.write_text(before)
     assert done.returncode == 1
-    assert re.fullmatch(r"train: (loss|weights) .* epoch 3, at a learning rate of 1e\+27: lower learning_rate\n", done.stderr), done.stderr
+    assert re.fullmatch(
+        r"train: (loss|weights) .* epoch 3, at a learning rate of 1e\+27: lower learning_rate\n",
+        done.stderr,
+    ), done.stderr
     assert not (folder / kills.FOLDER).exists()
-    assert {path.name.split("-")[0] for path in (folder / ".resume").glob("*/epoch*")} == {"epoch1", "epoch2"}
+    assert {path.name.split("-")[0] for path in (folder / ".resume").glob("*/epoch*")} == {
+        "epoch1",
+        "epoch2",
+    }

@@ -14,7 +14,9 @@ from resnet.files import replaced, write_text
 def small_files() -> Iterator[None]:
     """No file may grow beyond 10 bytes, so that a write fails as on a full disk: faults/inputs.py has a real one."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))  # Python ignores the signal, so the write itself fails
+    resource.setrlimit(
+        resource.RLIMIT_FSIZE, (10, before[1])
+    )  # Python ignores the signal, so the write itself fails
     yield
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
 

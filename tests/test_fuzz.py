@@ -38,7 +38,14 @@ fuzz = settings(
     suppress_health_check=list(HealthCheck),
 )
 MEMORY = 16 * 2**20  # bytes that reading may take; the set of test_archive.py has 0.3 MB
-RUNS_CODE = ("os.system", "os.exec", "os.fork", "os.posix_spawn", "subprocess.Popen", "socket.connect")
+RUNS_CODE = (
+    "os.system",
+    "os.exec",
+    "os.fork",
+    "os.posix_spawn",
+    "subprocess.Popen",
+    "socket.connect",
+)
 Edits = list[tuple[int, int, bytes]]
 
 
@@ -54,7 +61,9 @@ class Watch:
         if self.on and (
             event in RUNS_CODE
             or (event == "open" and args[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
-            or (event == "exec" and not args[0].co_filename.endswith(".py"))  # what Python itself imports late has a file
+            or (
+                event == "exec" and not args[0].co_filename.endswith(".py")
+            )  # what Python itself imports late has a file
         ):
             self.events.append((event, args[0]))
 
@@ -82,7 +91,11 @@ def harmless(watch: Watch, folder: Path | None = None) -> Iterator[None]:
     assert said.isprintable()
     assert len(said) < 1000
     assert peak < MEMORY
-    outside = [(event, what) for event, what in watch.events if event != "open" or not folder or folder not in Path(what).parents]
+    outside = [
+        (event, what)
+        for event, what in watch.events
+        if event != "open" or not folder or folder not in Path(what).parents
+    ]
     assert not outside
 
 
@@ -96,7 +109,9 @@ def edited(data: bytes, edits: Edits) -> bytes:
 def edits(*tokens: bytes, most: int = 4) -> st.SearchStrategy[Edits]:
     """Insertions and deletions, of the tokens among others."""
     inserted = st.binary(max_size=8) | (st.sampled_from(tokens) if tokens else st.nothing())
-    return st.lists(st.tuples(st.integers(0, 2**20), st.integers(0, 600), inserted), min_size=1, max_size=most)
+    return st.lists(
+        st.tuples(st.integers(0, 2**20), st.integers(0, 600), inserted), min_size=1, max_size=most
+    )
 
 
 # params.yaml
@@ -104,7 +119,20 @@ def edits(*tokens: bytes, most: int = 4) -> st.SearchStrategy[Edits]:
 REAL = (ROOT / "params.yaml").read_bytes()
 TREE = yaml.safe_load(REAL)
 TOKENS = [
-    *("!!int ", "!!float ", "!!timestamp ", "!!bool ", "!!binary ", "!!set ", "!!omap ", "!!str ", "!!null ", "!!merge ", "!!map ", "!a "),
+    *(
+        "!!int ",
+        "!!float ",
+        "!!timestamp ",
+        "!!bool ",
+        "!!binary ",
+        "!!set ",
+        "!!omap ",
+        "!!str ",
+        "!!null ",
+        "!!merge ",
+        "!!map ",
+        "!a ",
+    ),
     *(
         "&a ",
         "*a",
@@ -130,21 +158,56 @@ TOKENS = [
         "\t",
         "\r",
     ),
-    *("\\x", "\\U00110000", "\\ud800", "\x85", "\u2028", "\0", "\ufeff", "\u0661", "%YAML 1.1\n", "---\n", "...\n"),
+    *(
+        "\\x",
+        "\\U00110000",
+        "\\ud800",
+        "\x85",
+        "\u2028",
+        "\0",
+        "\ufeff",
+        "\u0661",
+        "%YAML 1.1\n",
+        "---\n",
+        "...\n",
+    ),
     *("0x", "0b", "1e400", "9" * 5000, ".inf", ".nan", "2026-99-99", "1:60", "[" * 100),
 ]
-PLAIN = st.none() | st.booleans() | st.integers() | st.floats() | st.dates() | st.datetimes() | st.binary(max_size=5) | st.text(max_size=8)
-SCALARS = PLAIN | st.integers(10**300, 10**1200) | st.sampled_from([*TREE, "cifar10", "synthetic", "test", "sgd", "paper", 0, 1, 0.5])
+PLAIN = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.dates()
+    | st.datetimes()
+    | st.binary(max_size=5)
+    | st.text(max_size=8)
+)
+SCALARS = (
+    PLAIN
+    | st.integers(10**300, 10**1200)
+    | st.sampled_from([*TREE, "cifar10", "synthetic", "test", "sgd", "paper", 0, 1, 0.5])
+)
 VALUES = st.recursive(
     SCALARS,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(PLAIN, inner, max_size=3) | st.sets(PLAIN, max_size=2),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(PLAIN, inner, max_size=3)
+        | st.sets(PLAIN, max_size=2)
+    ),
     max_leaves=6,
 )
 
 
 def paths(tree: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     yield at
-    inner = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
+    inner = (
+        tree.items()
+        if isinstance(tree, dict)
+        else enumerate(tree)
+        if isinstance(tree, list)
+        else ()
+    )
     for key, value in inner:
         yield from paths(value, (*at, key))
 
@@ -175,10 +238,16 @@ def trees(draw: st.DrawFn) -> bytes:
 TEXTS = st.lists(st.sampled_from(TOKENS) | st.text(max_size=4), max_size=30).map(
     lambda parts: "".join(parts).encode("utf-8", "surrogatepass")
 )
-MUTATED = edits(*(token.encode("utf-8", "surrogatepass") for token in TOKENS)).map(lambda made: edited(REAL, made))
+MUTATED = edits(*(token.encode("utf-8", "surrogatepass") for token in TOKENS)).map(
+    lambda made: edited(REAL, made)
+)
 
 
-@pytest.mark.parametrize("strategy", [st.binary(max_size=300), TEXTS, MUTATED, trees()], ids=["bytes", "texts", "edited", "values"])
+@pytest.mark.parametrize(
+    "strategy",
+    [st.binary(max_size=300), TEXTS, MUTATED, trees()],
+    ids=["bytes", "texts", "edited", "values"],
+)
 def test_params(tmp_path: Path, watch: Watch, strategy: st.SearchStrategy[bytes]) -> None:
     path = tmp_path / "params.yaml"
     params.load(ROOT / "params.yaml")  # which imports what there is to import
@@ -194,7 +263,11 @@ def test_params(tmp_path: Path, watch: Watch, strategy: st.SearchStrategy[bytes]
 
 
 @fuzz
-@given(st.text("0123456789.eE+-_xob:~tTrRuUfFaAlLsSnN iIyYoO", max_size=8) | st.integers().map(str) | st.floats().map(str))
+@given(
+    st.text("0123456789.eE+-_xob:~tTrRuUfFaAlLsSnN iIyYoO", max_size=8)
+    | st.integers().map(str)
+    | st.floats().map(str)
+)
 def test_numbers_are_what_dvc_reads(text: str) -> None:
     """A plain value is to params.load the very value that dvc.lock records, or a text, which no key takes for a number."""
     from dvc.utils.serialize import parse_yaml
@@ -251,11 +324,20 @@ def archives(draw: st.DrawFn, whole: bytes) -> bytes:
     made = b""
     for info, content in draw(st.lists(entries(), max_size=3)):
         padded = content + b"\0" * (-len(content) % 512)
-        made += info.tobuf(draw(st.sampled_from([tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])), "utf-8", "surrogateescape") + padded
+        made += (
+            info.tobuf(
+                draw(st.sampled_from([tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])),
+                "utf-8",
+                "surrogateescape",
+            )
+            + padded
+        )
     data = draw(st.sampled_from([made + whole, whole[:512] + made, made]))
     if draw(st.booleans()):
         data = edited(data, draw(edits(b"\xff" * 12, b"\x80" + b"\0" * 10 + b"\x7f")))
-    data = {"tar": bytes, "gz": lambda tar: gzip.compress(tar, 1)}[draw(st.sampled_from(["tar", "gz"]))](data)
+    data = {"tar": bytes, "gz": lambda tar: gzip.compress(tar, 1)}[
+        draw(st.sampled_from(["tar", "gz"]))
+    ](data)
     if draw(st.booleans()):
         data = edited(data, draw(edits()))
     return data[: draw(st.integers(0, len(data)))] if draw(st.booleans()) else data
@@ -266,7 +348,9 @@ def hostile_archives(tmp_path: Path) -> st.SearchStrategy[bytes]:
 
 
 def packed_and_edited(tmp_path: Path) -> st.SearchStrategy[bytes]:
-    packed = [make(tmp_path / mode[2:], mode=mode).read_bytes() for mode in ("w:bz2", "w:xz", "w:gz")]
+    packed = [
+        make(tmp_path / mode[2:], mode=mode).read_bytes() for mode in ("w:bz2", "w:xz", "w:gz")
+    ]
     return st.tuples(st.sampled_from(packed), edits(most=2)).map(lambda drawn: edited(*drawn))
 
 
@@ -276,7 +360,9 @@ def random_bytes(_tmp_path: Path) -> st.SearchStrategy[bytes]:
 
 
 @pytest.mark.parametrize("strategy", [hostile_archives, packed_and_edited, random_bytes])
-def test_archives(tmp_path: Path, watch: Watch, strategy: Callable[[Path], st.SearchStrategy[bytes]]) -> None:
+def test_archives(
+    tmp_path: Path, watch: Watch, strategy: Callable[[Path], st.SearchStrategy[bytes]]
+) -> None:
     drawn = strategy(tmp_path)
     source, target = tmp_path / "archive", tmp_path / "in" / "set"
     take(make(source), target, MEMBERS)
@@ -300,7 +386,13 @@ def test_archives(tmp_path: Path, watch: Watch, strategy: Callable[[Path], st.Se
 
 BATCHES = [
     python2_pickle(LABELS.tolist(), PIXELS.transpose(0, 3, 1, 2).tobytes(), 4),
-    *(pickle.dumps({b"labels": LABELS.tolist(), b"data": PIXELS.transpose(0, 3, 1, 2).reshape(4, -1)}, protocol) for protocol in (3, 4)),
+    *(
+        pickle.dumps(
+            {b"labels": LABELS.tolist(), b"data": PIXELS.transpose(0, 3, 1, 2).reshape(4, -1)},
+            protocol,
+        )
+        for protocol in (3, 4)
+    ),
 ]
 OPCODES = [opcode.code.encode("latin-1") for opcode in pickletools.opcodes]
 PARTS = [
@@ -338,15 +430,30 @@ PARTS = [
         b"\x95" + b"\xff" * 6 + b"\0\0",
         b"\x8b\xff\xff\xff\x7f",
     ),
-    *(b"K\x01", b"K\x00", b"M\x00\x0c", b"N", b"\x89", b"I" + b"9" * 5000 + b"\n", b"\x80\x02", b"h\0", b"q\0", b"."),
+    *(
+        b"K\x01",
+        b"K\x00",
+        b"M\x00\x0c",
+        b"N",
+        b"\x89",
+        b"I" + b"9" * 5000 + b"\n",
+        b"\x80\x02",
+        b"h\0",
+        b"q\0",
+        b".",
+    ),
 ]
-PICKLES = st.lists(st.sampled_from(PARTS) | st.sampled_from(OPCODES) | st.binary(max_size=3), max_size=25).map(
-    lambda parts: b"".join(parts) + b"."
+PICKLES = st.lists(
+    st.sampled_from(PARTS) | st.sampled_from(OPCODES) | st.binary(max_size=3), max_size=25
+).map(lambda parts: b"".join(parts) + b".")
+BROKEN = st.tuples(st.sampled_from(BATCHES), edits(*PARTS, *OPCODES)).map(
+    lambda drawn: edited(*drawn)
 )
-BROKEN = st.tuples(st.sampled_from(BATCHES), edits(*PARTS, *OPCODES)).map(lambda drawn: edited(*drawn))
 
 
-@pytest.mark.parametrize("strategy", [PICKLES, BROKEN, st.binary(max_size=200)], ids=["opcodes", "edited", "bytes"])
+@pytest.mark.parametrize(
+    "strategy", [PICKLES, BROKEN, st.binary(max_size=200)], ids=["opcodes", "edited", "bytes"]
+)
 def test_batch_files(tmp_path: Path, watch: Watch, strategy: st.SearchStrategy[bytes]) -> None:
     for data in BATCHES:
         (tmp_path / "test_batch").write_bytes(data)

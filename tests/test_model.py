@@ -33,8 +33,19 @@ def build(version: int, n: int, **options: Any) -> Any:
     return model.build(version, (6 if version == 1 else 9) * n + 2, **options)
 
 
-@pytest.mark.parametrize(("version", "n", "parameters", "trainable", "convolutions", "normalizations", "millions"), COUNTED)
-def test_counts(version: int, n: int, parameters: int, trainable: int, convolutions: int, normalizations: int, millions: float) -> None:
+@pytest.mark.parametrize(
+    ("version", "n", "parameters", "trainable", "convolutions", "normalizations", "millions"),
+    COUNTED,
+)
+def test_counts(
+    version: int,
+    n: int,
+    parameters: int,
+    trainable: int,
+    convolutions: int,
+    normalizations: int,
+    millions: float,
+) -> None:
     from resnet.model import multiply_adds
 
     model = build(version, n)
@@ -63,7 +74,11 @@ def test_the_papers_width_has_the_papers_counts() -> None:
     assert sum(int(np.prod(weight.shape)) for weight in model.trainable_weights) == 1_703_258
     original = build(2, 18, width="original")
     assert [type(layer) for layer in model.layers] == [type(layer) for layer in original.layers]
-    inner = [layer.filters for layer in model.layers if type(layer).__name__ == "Conv2D" and layer.kernel_size == (3, 3)]
+    inner = [
+        layer.filters
+        for layer in model.layers
+        if type(layer).__name__ == "Conv2D" and layer.kernel_size == (3, 3)
+    ]
     assert inner == [16] + [16] * 18 + [32] * 18 + [64] * 18
 
 
@@ -72,7 +87,10 @@ def test_l2_on_all_is_on_every_trainable_parameter() -> None:
         model = build(version, 1, l2=3e-4, l2_on="all")
         rng = np.random.default_rng(version)
         model.set_weights([rng.normal(size=weight.shape) for weight in model.get_weights()])
-        squares = sum(float(np.sum(np.square(np.asarray(weight, np.float64)))) for weight in model.trainable_weights)
+        squares = sum(
+            float(np.sum(np.square(np.asarray(weight, np.float64))))
+            for weight in model.trainable_weights
+        )
         assert float(sum(model.losses)) == pytest.approx(3e-4 * squares, rel=1e-5)
 
 
@@ -92,15 +110,28 @@ def test_every_convolution_is_the_originals() -> None:
 
 def test_shapes_halve_and_widen() -> None:
     for version, n, widths in ((1, 3, [16, 32, 64]), (2, 2, [64, 128, 256])):
-        shapes = [layer.output.shape[1:] for layer in build(version, n).layers if type(layer).__name__ == "Add"]
-        assert shapes == [(32 >> stage, 32 >> stage, width) for stage, width in enumerate(widths) for _ in range(n)]
+        shapes = [
+            layer.output.shape[1:]
+            for layer in build(version, n).layers
+            if type(layer).__name__ == "Add"
+        ]
+        assert shapes == [
+            (32 >> stage, 32 >> stage, width)
+            for stage, width in enumerate(widths)
+            for _ in range(n)
+        ]
 
 
-@pytest.mark.parametrize(("version", "depth"), [(1, 2), (1, 21), (1, 11), (1, 0), (2, 2), (2, 20 - 6), (2, 32), (2, 44)])
+@pytest.mark.parametrize(
+    ("version", "depth"), [(1, 2), (1, 21), (1, 11), (1, 0), (2, 2), (2, 20 - 6), (2, 32), (2, 44)]
+)
 def test_impossible_depth(version: int, depth: int) -> None:
     from resnet import model
 
-    with pytest.raises(ValueError, match=rf"depth is {depth}: must be {'6n' if version == 1 else '9n'} \+ 2 for version {version}"):
+    with pytest.raises(
+        ValueError,
+        match=rf"depth is {depth}: must be {'6n' if version == 1 else '9n'} \+ 2 for version {version}",
+    ):
         model.build(version, depth)
 
 
@@ -133,7 +164,12 @@ def convolve(x: Array, kernel: Array, bias: Array, strides: int) -> Array:
     y = np.zeros((len(x), out, out, kernel.shape[3]))
     for i in range(size):
         for j in range(size):
-            y += x[:, i : i + strides * out : strides, j : j + strides * out : strides][:, :out, :out] @ kernel[i, j]
+            y += (
+                x[:, i : i + strides * out : strides, j : j + strides * out : strides][
+                    :, :out, :out
+                ]
+                @ kernel[i, j]
+            )
     return y + bias
 
 
@@ -143,9 +179,20 @@ class Plain:
     def __init__(self, model: Any) -> None:
         def made(kind: str) -> Any:
             layers = [layer for layer in model.layers if type(layer).__name__ == kind]
-            return iter(sorted(layers, key=lambda layer: int(layer.name.rpartition("_")[2]) if layer.name[-1].isdigit() else 0))
+            return iter(
+                sorted(
+                    layers,
+                    key=lambda layer: (
+                        int(layer.name.rpartition("_")[2]) if layer.name[-1].isdigit() else 0
+                    ),
+                )
+            )
 
-        self.convolutions, self.normalizations, self.denses = made("Conv2D"), made("BatchNormalization"), made("Dense")
+        self.convolutions, self.normalizations, self.denses = (
+            made("Conv2D"),
+            made("BatchNormalization"),
+            made("Dense"),
+        )
 
     def conv(self, x: Array) -> Array:
         layer = next(self.convolutions)
@@ -153,11 +200,15 @@ class Plain:
         return convolve(x, kernel, bias, layer.strides[0])
 
     def bn(self, x: Array) -> Array:
-        gamma, beta, mean, variance = (np.asarray(weight, np.float64) for weight in next(self.normalizations).get_weights())
+        gamma, beta, mean, variance = (
+            np.asarray(weight, np.float64) for weight in next(self.normalizations).get_weights()
+        )
         return np.asarray(gamma * (x - mean) / np.sqrt(variance + 1e-3) + beta)
 
     def classify(self, x: Array) -> Array:
-        kernel, bias = (np.asarray(weight, np.float64) for weight in next(self.denses).get_weights())
+        kernel, bias = (
+            np.asarray(weight, np.float64) for weight in next(self.denses).get_weights()
+        )
         logits = x.mean(axis=(1, 2)) @ kernel + bias
         odds = np.exp(logits - logits.max(axis=1, keepdims=True))
         return np.asarray(odds / odds.sum(axis=1, keepdims=True))
@@ -191,7 +242,12 @@ def test_whole_network_is_plain_numpy(version: int) -> None:
     model = build(version, 2)
     rng = np.random.default_rng(version)
     # biases, scales and statistics too, which a fresh network has at 0 and 1
-    model.set_weights([weight + rng.uniform(0, 0.5, weight.shape) * (weight.ndim == 1) for weight in model.get_weights()])
+    model.set_weights(
+        [
+            weight + rng.uniform(0, 0.5, weight.shape) * (weight.ndim == 1)
+            for weight in model.get_weights()
+        ]
+    )
     images = rng.normal(size=(4, 32, 32, 3))
     plain = Plain(model)
     expected = (plain.resnet_v1 if version == 1 else plain.resnet_v2)(images, 2)

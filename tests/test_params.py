@@ -10,7 +10,15 @@ from resnet.errors import BenchmarkError
 from scripts.demo import set_params
 from tests.conftest import ROOT
 
-LISTED = ["model", "ResNet32v1", "ResNet44v1", "ResNet56v1", "ResNet110v1", "ResNet56v2", "ResNet110v2"]
+LISTED = [
+    "model",
+    "ResNet32v1",
+    "ResNet44v1",
+    "ResNet56v1",
+    "ResNet110v1",
+    "ResNet56v2",
+    "ResNet110v2",
+]
 
 
 def test_defaults_are_the_originals() -> None:
@@ -18,8 +26,19 @@ def test_defaults_are_the_originals() -> None:
     assert [name for name in settings.variants if not name.endswith("-short")] == LISTED
     assert settings.seeds == (0, 1, 2)
     recipe = settings.variant("model").recipe
-    assert (recipe.optimizer, recipe.learning_rate, recipe.batch_size, recipe.epochs, recipe.l2) == ("adam", 1e-3, 32, 200, 1e-4)
-    assert [(drop.epoch, drop.factor) for drop in recipe.drops] == [(81, 1e-1), (121, 1e-2), (161, 1e-3), (181, 0.5e-3)]
+    assert (
+        recipe.optimizer,
+        recipe.learning_rate,
+        recipe.batch_size,
+        recipe.epochs,
+        recipe.l2,
+    ) == ("adam", 1e-3, 32, 200, 1e-4)
+    assert [(drop.epoch, drop.factor) for drop in recipe.drops] == [
+        (81, 1e-1),
+        (121, 1e-2),
+        (161, 1e-3),
+        (181, 0.5e-3),
+    ]
     assert recipe.plateau_factor == 1
     assert (settings.augment.shift, settings.augment.order, settings.augment.flip) == (0.1, 0, True)
     assert settings.train.holdout.fraction == 0
@@ -61,9 +80,16 @@ def test_recipes_are_the_published_ones(raw: dict[str, Any]) -> None:
         assert variant.recipe_name == name
     recipe = variant.recipe
     steps = 50_000 // recipe.batch_size
-    assert (recipe.optimizer, recipe.learning_rate, recipe.momentum, recipe.batch_size) == ("sgd", 0.1, 0.9, 128)
+    assert (recipe.optimizer, recipe.learning_rate, recipe.momentum, recipe.batch_size) == (
+        "sgd",
+        0.1,
+        0.9,
+        128,
+    )
     assert [drop.factor for drop in recipe.drops] == [0.1, 0.01]
-    assert [steps * drop.epoch for drop in recipe.drops] == pytest.approx([32_000, 48_000], rel=0.001)
+    assert [steps * drop.epoch for drop in recipe.drops] == pytest.approx(
+        [32_000, 48_000], rel=0.001
+    )
     assert steps * recipe.epochs == pytest.approx(64_000, rel=0.001)
     assert steps * recipe.warmup.epochs == pytest.approx(400, rel=0.03)
     assert recipe.learning_rate * recipe.warmup.factor == pytest.approx(0.01)
@@ -72,8 +98,13 @@ def test_recipes_are_the_published_ones(raw: dict[str, Any]) -> None:
 
 def test_warmup_is_for_deep_networks(raw: dict[str, Any]) -> None:
     raw["train"]["recipe"] = "paper"
-    variants = {name: variant for name, variant in params.parse(raw).variants.items() if name in LISTED}
-    assert {name for name, variant in variants.items() if variant.recipe.warmup.epochs} == {"ResNet110v1", "ResNet110v2"}
+    variants = {
+        name: variant for name, variant in params.parse(raw).variants.items() if name in LISTED
+    }
+    assert {name for name, variant in variants.items() if variant.recipe.warmup.epochs} == {
+        "ResNet110v1",
+        "ResNet110v2",
+    }
     assert {variant.recipe_name for variant in variants.values()} == {"paper"}
 
 
@@ -87,10 +118,16 @@ def test_warmup_is_for_deep_networks(raw: dict[str, Any]) -> None:
         ("recipes.keras.drops", [], "keras with other drops"),
         ("augment.order", 1, "keras with augment.order 1"),
         ("model.crop", 4, "keras with crop 4"),
-        ("preprocess.subtract_pixel_mean", False, "keras with preprocess.subtract_pixel_mean False"),
+        (
+            "preprocess.subtract_pixel_mean",
+            False,
+            "keras with preprocess.subtract_pixel_mean False",
+        ),
     ],
 )
-def test_a_recipe_is_named_with_what_differs(settings: Callable[..., params.Params], key: str, value: Any, name: str) -> None:
+def test_a_recipe_is_named_with_what_differs(
+    settings: Callable[..., params.Params], key: str, value: Any, name: str
+) -> None:
     assert settings({key: value}).variant("model").recipe_name == name
 
 
@@ -117,10 +154,26 @@ WRONG: list[tuple[str, Any, str]] = [
     ("model.learning_rate", -0.1, "model.learning_rate is -0.1: must be greater than 0"),
     ("model.learning_rate", float("nan"), "model.learning_rate is nan: must be a finite number"),
     ("recipes.keras.learning_rate", 0, "recipes.keras.learning_rate is 0: must be greater than 0"),
-    ("recipes.keras.batch_size", 0, "recipes.keras.batch_size is 0: must be greater than or equal to 1"),
-    ("recipes.keras.epochs", 2**31, "recipes.keras.epochs is 2147483648: must be less than 2147483648"),
-    ("recipes.keras.epoch", 0, "recipes.keras.epoch: unknown key; allowed: optimizer, learning_rate"),
-    ("recipes.keras.optimizer", "lion", "recipes.keras.optimizer is 'lion': must be 'adam' or 'sgd'"),
+    (
+        "recipes.keras.batch_size",
+        0,
+        "recipes.keras.batch_size is 0: must be greater than or equal to 1",
+    ),
+    (
+        "recipes.keras.epochs",
+        2**31,
+        "recipes.keras.epochs is 2147483648: must be less than 2147483648",
+    ),
+    (
+        "recipes.keras.epoch",
+        0,
+        "recipes.keras.epoch: unknown key; allowed: optimizer, learning_rate",
+    ),
+    (
+        "recipes.keras.optimizer",
+        "lion",
+        "recipes.keras.optimizer is 'lion': must be 'adam' or 'sgd'",
+    ),
     ("recipes.keras.momentum", 0.9, "recipes.keras: momentum is 0.9 but adam has none"),
     (
         "recipes.keras.drops",
@@ -128,11 +181,23 @@ WRONG: list[tuple[str, Any, str]] = [
         "recipes.keras: drops must name each epoch once, in order; they name [9, 9]",
     ),
     ("recipes.keras.drops", [{"epoch": 9, "rate": 1.0}], "recipes.keras.drops.0."),
-    ("recipes.paper.l2_on", "kernels", "recipes.paper.l2_on is 'kernels': must be 'convolutions' or 'all'"),
+    (
+        "recipes.paper.l2_on",
+        "kernels",
+        "recipes.paper.l2_on is 'kernels': must be 'convolutions' or 'all'",
+    ),
     ("recipes.paper.crop", -1, "recipes.paper.crop is -1: must be greater than or equal to 0"),
     ("recipes.paper.warmup.factor", 0, "recipes.paper.warmup.factor is 0: must be greater than 0"),
-    ("recipes.paper.warmup.steps", 400, "recipes.paper.warmup.steps: unknown key; allowed: epochs, factor, depth"),
-    ("recipes.paper.warmup.epochs", 83, "recipes.paper: drops begin at epoch 82, before the 83 epochs of warmup end"),
+    (
+        "recipes.paper.warmup.steps",
+        400,
+        "recipes.paper.warmup.steps: unknown key; allowed: epochs, factor, depth",
+    ),
+    (
+        "recipes.paper.warmup.epochs",
+        83,
+        "recipes.paper: drops begin at epoch 82, before the 83 epochs of warmup end",
+    ),
     ("recipes", [], "recipes is []: must be a section with keys"),
     ("variants", [], "variants is []: must be a list of names of sections, at least one"),
     ("variants", ["model", "model"], "variants is ['model', 'model']: names 'model' twice"),
@@ -145,9 +210,21 @@ WRONG: list[tuple[str, Any, str]] = [
     ("trian", {}, "trian: unknown section; allowed: variants, seeds, data, "),
     ("data.source", "cifar", "data.source is 'cifar': must be 'cifar10' or 'synthetic'"),
     ("data.urls", ["ftp://a/b"], "data.urls.0 is 'ftp://a/b': "),
-    ("data.synthetic.train_images", 12, "data.synthetic.train_images is 12: must be a multiple of 5"),
-    ("data.synthetic.label", 1, "data.synthetic.label: unknown key; allowed: train_images, test_images, seed"),
-    ("preprocess.subtract_pixel_mean", "yes", "preprocess.subtract_pixel_mean is 'yes': must be a valid boolean"),
+    (
+        "data.synthetic.train_images",
+        12,
+        "data.synthetic.train_images is 12: must be a multiple of 5",
+    ),
+    (
+        "data.synthetic.label",
+        1,
+        "data.synthetic.label: unknown key; allowed: train_images, test_images, seed",
+    ),
+    (
+        "preprocess.subtract_pixel_mean",
+        "yes",
+        "preprocess.subtract_pixel_mean is 'yes': must be a valid boolean",
+    ),
     ("augment.order", 2, "augment.order is 2: must be 0 or 1"),
     ("augment.shift", 1.0, "augment.shift is 1.0: must be less than 1"),
     ("train.precision", "float16", "train.precision is 'float16': must be 'float32' or 'bfloat16'"),
@@ -155,12 +232,20 @@ WRONG: list[tuple[str, Any, str]] = [
     ("train.recipe", "paper2", "train.recipe is 'paper2': must be one of recipes: keras, paper"),
     ("train.holdout.split", "test", "train.holdout: fraction must be 1 with split test"),
     ("train.holdout.fraction", 1, "train.holdout: fraction must be less than 1 with split train"),
-    ("recipes.keras.plateau_factor", 0.3, "model: plateau_factor is 0.3 but train.holdout holds out no image"),
+    (
+        "recipes.keras.plateau_factor",
+        0.3,
+        "model: plateau_factor is 0.3 but train.holdout holds out no image",
+    ),
 ]
 
 
-@pytest.mark.parametrize(("key", "value", "said"), WRONG, ids=[f"{key}={value}"[:60] for key, value, _ in WRONG])
-def test_wrong_value_is_one_line_with_key_value_and_what_is_allowed(tmp_path: Path, key: str, value: Any, said: str) -> None:
+@pytest.mark.parametrize(
+    ("key", "value", "said"), WRONG, ids=[f"{key}={value}"[:60] for key, value, _ in WRONG]
+)
+def test_wrong_value_is_one_line_with_key_value_and_what_is_allowed(
+    tmp_path: Path, key: str, value: Any, said: str
+) -> None:
     path = tmp_path / "params.yaml"
     path.write_bytes((ROOT / "params.yaml").read_bytes())
     set_params(path, {key: value})
@@ -188,7 +273,10 @@ NO_PARAMS: list[tuple[str, str]] = [
     ('a: "\\U99999999"', "not YAML: "),
     ("a: !!int b", "not YAML: no value for its tag 'tag:yaml.org,2002:int'"),
     ("a: !!timestamp b", "not YAML: no value for its tag 'tag:yaml.org,2002:timestamp'"),
-    ("a: !!python/object/apply:os.system [ls]", "not YAML: could not determine a constructor for the tag"),
+    (
+        "a: !!python/object/apply:os.system [ls]",
+        "not YAML: could not determine a constructor for the tag",
+    ),
     ("a: " + "1" * 5000, "not YAML: a value of 5,000 characters, more than 1,000"),
     ("a" * 1001, "not YAML: a value of 1,001 characters, more than 1,000"),
 ]
@@ -207,7 +295,10 @@ def test_what_is_not_a_params_file(tmp_path: Path, text: str, said: str) -> None
 @pytest.mark.parametrize("text", ["2026-99-99", "010", "0x10", "1:30", "1_000", "yes", "=", "1e5x"])
 def test_what_dvc_may_read_as_another_value_is_no_number(tmp_path: Path, text: str) -> None:
     path = tmp_path / "params.yaml"
-    path.write_text((ROOT / "params.yaml").read_text(encoding="utf-8").replace("n: 3", f"n: {text}"), encoding="utf-8")
+    path.write_text(
+        (ROOT / "params.yaml").read_text(encoding="utf-8").replace("n: 3", f"n: {text}"),
+        encoding="utf-8",
+    )
     with pytest.raises(BenchmarkError, match=f"model.n is '?{text}'?: must be a valid integer"):
         params.load(path)
 
@@ -226,7 +317,12 @@ def test_an_error_is_one_short_line(tmp_path: Path, raw: dict[str, Any]) -> None
 def test_aliases_that_multiply_are_not_written_out(tmp_path: Path, raw: dict[str, Any]) -> None:
     levels = ["&a0 [x, x]", *(f"&a{i} [*a{i - 1}, *a{i - 1}]" for i in range(1, 60))]  # 2^60 values
     path = tmp_path / "params.yaml"
-    path.write_text(yaml.safe_dump({**raw, "seeds": None}).replace("seeds: null", f"seeds: [{', '.join(levels)}]"), encoding="utf-8")
+    path.write_text(
+        yaml.safe_dump({**raw, "seeds": None}).replace(
+            "seeds: null", f"seeds: [{', '.join(levels)}]"
+        ),
+        encoding="utf-8",
+    )
     with pytest.raises(BenchmarkError, match=r"seeds is .*: must be a list of whole numbers"):
         params.load(path)
 
@@ -239,7 +335,11 @@ def test_no_file(tmp_path: Path) -> None:
 
 
 def test_numbers_are_read_as_dvc_reads_them(tmp_path: Path) -> None:
-    text = (ROOT / "params.yaml").read_text(encoding="utf-8").replace("learning_rate: 0.001", "learning_rate: 1e-3")
+    text = (
+        (ROOT / "params.yaml")
+        .read_text(encoding="utf-8")
+        .replace("learning_rate: 0.001", "learning_rate: 1e-3")
+    )
     path = tmp_path / "params.yaml"
     path.write_text(text, encoding="utf-8")
     assert params.load(path).variant("model").recipe.learning_rate == 1e-3

@@ -29,13 +29,27 @@ SMALL = {
     "ResNet8v1": {"version": 1, "n": 1},
     "recipes.keras.epochs": 1,
 }
-AUTHOR = {f"GIT_{who}_{what}": "tests@localhost" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+AUTHOR = {
+    f"GIT_{who}_{what}": "tests@localhost"
+    for who in ("AUTHOR", "COMMITTER")
+    for what in ("NAME", "EMAIL")
+}
 
 
-def run(checkout: Path, *command: str, ok: bool = True, more: Mapping[str, str] | None = None) -> str:
+def run(
+    checkout: Path, *command: str, ok: bool = True, more: Mapping[str, str] | None = None
+) -> str:
     """What the command prints, both streams; it must end as `ok` says, with `more` in its environment."""
     env = {**environment(checkout), **AUTHOR, **(more or {})}
-    done = subprocess.run(command, cwd=checkout, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    done = subprocess.run(
+        command,
+        cwd=checkout,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
     assert (done.returncode == 0) == ok, done.stdout
     return done.stdout
 
@@ -64,23 +78,43 @@ def warm(first: tuple[Path, str], tmp_path: Path) -> Path:
 def test_repro_runs_every_stage_and_writes_every_result(first: tuple[Path, str]) -> None:
     checkout, printed = first
     trained = ["train@model-0", "train@ResNet11v2-0"]
-    assert stages(printed) == ["fetch", "preprocess", *trained, "evaluate@model", "evaluate@ResNet11v2", "report"]
+    assert stages(printed) == [
+        "fetch",
+        "preprocess",
+        *trained,
+        "evaluate@model",
+        "evaluate@ResNet11v2",
+        "report",
+    ]
     for name, network in (("model", "ResNet8v1"), ("ResNet11v2", "ResNet11v2")):
         metrics = read_json(checkout / "metrics" / "runs" / f"{name}.json")
-        assert (metrics["network"], metrics["data"], metrics["n"], metrics["images"]) == (network, "synthetic", 1, 50)
+        assert (metrics["network"], metrics["data"], metrics["n"], metrics["images"]) == (
+            network,
+            "synthetic",
+            1,
+            50,
+        )
         digits = (checkout / "metrics" / "predictions" / f"{name}.txt").read_text()
         assert re.fullmatch(r"[01]{50}\n", digits)
         assert digits.count("0") == metrics["errors"]
         assert metrics["accuracy"] == pytest.approx(2 * digits.count("1"))
-        confusion = (checkout / "metrics" / "plots" / "confusion" / f"{name}.csv").read_text().splitlines()
+        confusion = (
+            (checkout / "metrics" / "plots" / "confusion" / f"{name}.csv").read_text().splitlines()
+        )
         assert sum(int(row.split(",")[2]) for row in confusion[1:]) == 50
-        history = (checkout / "metrics" / "plots" / "history" / name / "seed0.csv").read_text().splitlines()
+        history = (
+            (checkout / "metrics" / "plots" / "history" / name / "seed0.csv")
+            .read_text()
+            .splitlines()
+        )
         assert history[0] == "epoch,learning_rate,loss,accuracy,seconds"
         assert len(history) == 2
     page = (checkout / "metrics" / "README.md").read_text(encoding="utf-8")
     assert page.index("Synthetic data") < page.index("| model")
     assert not run(checkout, "git", "status", "--porcelain")
-    assert (checkout / "data" / "arrays" / "train" / "images.npy").stat().st_nlink == 2  # in DVC's cache by a link, not a copy
+    assert (
+        checkout / "data" / "arrays" / "train" / "images.npy"
+    ).stat().st_nlink == 2  # in DVC's cache by a link, not a copy
 
 
 def test_nothing_connects_to_anything(first: tuple[Path, str], warm: Path) -> None:
@@ -91,7 +125,9 @@ def test_nothing_connects_to_anything(first: tuple[Path, str], warm: Path) -> No
     events = heard(folder)
     assert not [event for event in events if event.kind != "starts"]
     started = "\n".join(event.command for event in events)
-    scripts = [f"stages.{stage}" for stage in ("fetch", "preprocess", "train", "evaluate", "report")]
+    scripts = [
+        f"stages.{stage}" for stage in ("fetch", "preprocess", "train", "evaluate", "report")
+    ]
     for name in (*scripts, "scripts.review", "scripts.plots", "dvc repro"):
         assert name in started
 
@@ -99,7 +135,9 @@ def test_nothing_connects_to_anything(first: tuple[Path, str], warm: Path) -> No
 def test_dvc_sends_nothing_about_its_user(tmp_path: Path) -> None:
     copy_checkout(tmp_path, {})
     ask = ("python", "-c", "from dvc import analytics; print(analytics.is_enabled())")
-    assert run(tmp_path, *ask, more={"DVC_NO_ANALYTICS": ""}) == "False\n"  # .dvc/config alone says so
+    assert (
+        run(tmp_path, *ask, more={"DVC_NO_ANALYTICS": ""}) == "False\n"
+    )  # .dvc/config alone says so
     (tmp_path / ".dvc" / "config").write_text("[core]\n    analytics = true\n")
     assert run(tmp_path, *ask, more={"DVC_NO_ANALYTICS": ""}) == "True\n"
 
@@ -115,7 +153,12 @@ def test_exp_run_trains_the_model_under_study_alone(warm: Path) -> None:
     assert stages(printed) == ["train@model-0", "evaluate@model", "report"]
     assert "ResNet14v1, 176,554 parameters" in printed
     assert read_json(warm / "metrics" / "runs" / "model.json")["network"] == "ResNet14v1"
-    assert run(warm, "dvc", "params", "diff", "--md").splitlines()[2].replace("|", " ").split() == ["params.yaml", "model.n", "1", "2"]
+    assert run(warm, "dvc", "params", "diff", "--md").splitlines()[2].replace("|", " ").split() == [
+        "params.yaml",
+        "model.n",
+        "1",
+        "2",
+    ]
     rows = run(warm, "dvc", "metrics", "diff", "--md").splitlines()[2:]
     assert {row.split("|")[1].strip() for row in rows if row} == {"metrics/runs/model.json"}
 
@@ -123,7 +166,10 @@ def test_exp_run_trains_the_model_under_study_alone(warm: Path) -> None:
 def test_another_variant_trains_alone(warm: Path) -> None:
     printed = run(warm, "dvc", "exp", "run", "-S", "variants=[model,ResNet11v2,ResNet8v1]")
     assert stages(printed) == ["train@ResNet8v1-0", "evaluate@ResNet8v1", "report"]
-    same = [read_json(warm / "metrics" / "runs" / f"{name}.json")["accuracy"] for name in ("model", "ResNet8v1")]
+    same = [
+        read_json(warm / "metrics" / "runs" / f"{name}.json")["accuracy"]
+        for name in ("model", "ResNet8v1")
+    ]
     assert same[0] == same[1]  # the same network, seed and recipe
 
 
@@ -143,7 +189,9 @@ def test_the_originals_hold_out_depends_on_the_test_images_and_is_marked(warm: P
 
     assert "data/arrays/test" not in deps()
     changes = ("variants=[model]", "train.holdout.split=test", "train.holdout.fraction=1")
-    printed = run(warm, "dvc", "exp", "run", *(part for change in changes for part in ("-S", change)))
+    printed = run(
+        warm, "dvc", "exp", "run", *(part for change in changes for part in ("-S", change))
+    )
     assert stages(printed) == ["train@model-0", "evaluate@model", "report"]
     assert "data/arrays/test" in deps()
     assert {path.name for path in (warm / "models" / "model" / "seed0").iterdir()} == {
@@ -156,7 +204,9 @@ def test_the_originals_hold_out_depends_on_the_test_images_and_is_marked(warm: P
     assert "(n=1) †" in (warm / "metrics" / "README.md").read_text(encoding="utf-8")
 
 
-def test_fresh_clone_trains_the_one_model_that_is_asked_for(first: tuple[Path, str], tmp_path: Path) -> None:
+def test_fresh_clone_trains_the_one_model_that_is_asked_for(
+    first: tuple[Path, str], tmp_path: Path
+) -> None:
     """It has the figures but neither models nor cache; this is what README.md tells its reader to type."""
     clone = tmp_path / "clone"
     run(tmp_path, "git", "clone", "--quiet", str(first[0]), str(clone))
@@ -165,7 +215,9 @@ def test_fresh_clone_trains_the_one_model_that_is_asked_for(first: tuple[Path, s
     assert stages(run(clone, "dvc", "repro", "-s", "report")) == ["report"]
     page = (clone / "metrics" / "README.md").read_text(encoding="utf-8")
     assert "ResNet14v1" in page
-    assert re.search(r"\| ResNet11v2 +\| ResNet11v2", page)  # the committed figures of the other stay
+    assert re.search(
+        r"\| ResNet11v2 +\| ResNet11v2", page
+    )  # the committed figures of the other stay
 
 
 def test_wrong_parameter_stops_before_any_work_and_loses_nothing(warm: Path) -> None:
@@ -205,10 +257,14 @@ def closure(path: str) -> set[str]:
 
 @pytest.mark.parametrize("stage", ["fetch", "preprocess", "train", "evaluate", "report"])
 def test_deps_are_the_modules_a_stage_imports(stage: str) -> None:
-    declared = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"][stage]["deps"]
+    declared = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"][stage][
+        "deps"
+    ]
     code = [dep for dep in declared if dep.endswith(".py")]
     assert sorted(code) == sorted(closure(f"stages/{stage}.py"))
-    assert not (ROOT / "resnet" / "__init__.py").read_bytes()  # imported by all of them, and so must do nothing
+    assert not (
+        ROOT / "resnet" / "__init__.py"
+    ).read_bytes()  # imported by all of them, and so must do nothing
     assert not (ROOT / "stages" / "__init__.py").read_bytes()
 
 
@@ -226,7 +282,12 @@ def loose(warm: Path) -> Callable[..., str]:
 
     def stage(*command: str, **env: str) -> str:
         done = subprocess.run(
-            ["python", "-m", *command], cwd=warm, env={**environment(warm), **env}, capture_output=True, text=True, check=False
+            ["python", "-m", *command],
+            cwd=warm,
+            env={**environment(warm), **env},
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert done.returncode == 1
         assert len(done.stderr.splitlines()) == 1, done.stderr
@@ -237,36 +298,68 @@ def loose(warm: Path) -> Callable[..., str]:
 
 def test_train_refuses(loose: Any, warm: Path) -> None:
     assert "usage: python -m stages.train VARIANT SEED" in loose("stages.train", "model")
-    assert "'ResNet20v1' is not among variants of params.yaml: model, ResNet11v2" in loose("stages.train", "ResNet20v1", "0")
+    assert "'ResNet20v1' is not among variants of params.yaml: model, ResNet11v2" in loose(
+        "stages.train", "ResNet20v1", "0"
+    )
     assert "7 is not among seeds of params.yaml: 0" in loose("stages.train", "model", "7")
-    assert "KERAS_BACKEND is 'torch': must be tensorflow or jax" in loose("stages.train", "model", "0", KERAS_BACKEND="torch")
-    assert "STEPS_PER_CALL is 'ten': must be a whole number, at least 1" in loose("stages.train", "model", "0", STEPS_PER_CALL="ten")
-    assert "IMAGES_ON_DEVICE is 'no': must be 0 or 1" in loose("stages.train", "model", "0", IMAGES_ON_DEVICE="no")
+    assert "KERAS_BACKEND is 'torch': must be tensorflow or jax" in loose(
+        "stages.train", "model", "0", KERAS_BACKEND="torch"
+    )
+    assert "STEPS_PER_CALL is 'ten': must be a whole number, at least 1" in loose(
+        "stages.train", "model", "0", STEPS_PER_CALL="ten"
+    )
+    assert "IMAGES_ON_DEVICE is 'no': must be 0 or 1" in loose(
+        "stages.train", "model", "0", IMAGES_ON_DEVICE="no"
+    )
     if not os.environ.get("CUDA_VISIBLE_DEVICES"):
-        assert "REQUIRE_GPU is 1, but no GPU was found" in loose("stages.train", "model", "0", REQUIRE_GPU="1", CUDA_VISIBLE_DEVICES="-1")
+        assert "REQUIRE_GPU is 1, but no GPU was found" in loose(
+            "stages.train", "model", "0", REQUIRE_GPU="1", CUDA_VISIBLE_DEVICES="-1"
+        )
     shutil.rmtree(warm / "data" / "arrays" / "train")
-    assert "images.npy: no such file; run `dvc repro preprocess`" in loose("stages.train", "model", "0")
+    assert "images.npy: no such file; run `dvc repro preprocess`" in loose(
+        "stages.train", "model", "0"
+    )
     assert (warm / "models" / "model" / "seed0" / "last.keras").exists()
 
 
-def test_verify_compares_every_figure_with_what_the_checkpoints_score(loose: Any, warm: Path) -> None:
+def test_verify_compares_every_figure_with_what_the_checkpoints_score(
+    loose: Any, warm: Path
+) -> None:
     printed = run(warm, "python", "-m", "scripts.verify")
-    assert "model: 8 figures compared, 0 wrong\n" in printed  # 3 of the run, 4 over the runs, the digits
+    assert (
+        "model: 8 figures compared, 0 wrong\n" in printed
+    )  # 3 of the run, 4 over the runs, the digits
     assert "16 figures checked: metrics/ holds what the checkpoints score\n" in printed
 
-    path, code = warm / "metrics" / "runs" / "model.json", warm / "resnet" / "training" / "schedule.py"
+    path, code = (
+        warm / "metrics" / "runs" / "model.json",
+        warm / "resnet" / "training" / "schedule.py",
+    )
     told = read_json(path)
     write_json(path, {**told, "loss": told["loss"] + 1e-9})
     code.write_text(code.read_text() + "\n")
     digits = warm / "metrics" / "predictions" / "model.txt"
     answers = digits.read_text()
     digits.write_text(("0" if answers[0] == "1" else "1") + answers[1:])
-    done = subprocess.run(["python", "-m", "scripts.verify"], cwd=warm, env=environment(warm), capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["python", "-m", "scripts.verify"],
+        cwd=warm,
+        env=environment(warm),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 1
     lines = done.stderr.splitlines()
-    assert "models/model/seed0: trained by other code than lies here: resnet/training/schedule.py" in lines
+    assert (
+        "models/model/seed0: trained by other code than lies here: resnet/training/schedule.py"
+        in lines
+    )
     assert any(line.startswith("metrics/runs/model.json: loss is ") for line in lines)
-    assert "metrics/predictions/model.txt: seed 0: 1 of 50 images are not as the checkpoint answers" in lines
+    assert (
+        "metrics/predictions/model.txt: seed 0: 1 of 50 images are not as the checkpoint answers"
+        in lines
+    )
     assert lines[-1].startswith("verify: 4 wrong, of 16 figures; ")
 
     write_json(path, told)
@@ -274,7 +367,10 @@ def test_verify_compares_every_figure_with_what_the_checkpoints_score(loose: Any
     set_params(warm / "params.yaml", {"variants": ["model"], "model.learning_rate": 0.5})
     code.write_text(code.read_text()[:-1])
     printed = run(warm, "python", "-m", "scripts.verify", ok=False)
-    assert "models/model/seed0: trained with other parameters than params.yaml has for model\nverify: 1 wrong, of 8 figures" in printed
+    assert (
+        "models/model/seed0: trained with other parameters than params.yaml has for model\nverify: 1 wrong, of 8 figures"
+        in printed
+    )
 
     shutil.rmtree(warm / "models")
     assert "verify: nothing to verify: no listed variant has both" in loose("verify")
@@ -282,9 +378,17 @@ def test_verify_compares_every_figure_with_what_the_checkpoints_score(loose: Any
 
 @pytest.mark.parametrize(
     ("figure", "apart", "near"),
-    [("errors", 2, True), ("errors", 3, False), ("loss", 9e-5, True), ("loss", 2e-4, False), ("accuracy", 0.03, False)],
+    [
+        ("errors", 2, True),
+        ("errors", 3, False),
+        ("loss", 9e-5, True),
+        ("loss", 2e-4, False),
+        ("accuracy", 0.03, False),
+    ],
 )
-def test_elsewhere_two_errors_and_a_little_loss_are_allowed(figure: str, apart: float, near: bool) -> None:
+def test_elsewhere_two_errors_and_a_little_loss_are_allowed(
+    figure: str, apart: float, near: bool
+) -> None:
     assert agree(figure, 90.0, 90.0 + apart, 10_000, exact=False) == near
     assert not agree(figure, 90.0, 90.0 + apart, 10_000, exact=True)
 
@@ -305,28 +409,44 @@ def test_evaluate_refuses(loose: Any, warm: Path) -> None:
         put(folder / "training.json", json.dumps({**about, **changed}).encode())
         return str(loose("stages.evaluate", "model"))
 
-    assert "seed0 holds ResNet11v2 with seed 0; run `dvc repro evaluate@model`" in refusal({"variant": "ResNet11v2"})
+    assert "seed0 holds ResNet11v2 with seed 0; run `dvc repro evaluate@model`" in refusal(
+        {"variant": "ResNet11v2"}
+    )
     assert "seed0 holds model with seed 1; run" in refusal({"seed": 1})
-    assert "seed0 was trained on other data than data/arrays/test holds" in refusal({"pixel_mean_sha256": "0" * 64})
+    assert "seed0 was trained on other data than data/arrays/test holds" in refusal(
+        {"pixel_mean_sha256": "0" * 64}
+    )
     put(folder / "history.csv", history.replace("0,0.001", "0,fast").encode())
     assert "history.csv, line 2: must be epoch 0 and" in refusal({})
     put(folder / "history.csv", history.encode())
     put(folder / "training.json", b"{}")
-    assert "training.json: variant: missing; train this seed anew" in loose("stages.evaluate", "model")
+    assert "training.json: variant: missing; train this seed anew" in loose(
+        "stages.evaluate", "model"
+    )
     other = warm / "models" / "ResNet11v2" / "seed0" / "last.keras"
     put(checkpoint, other.read_bytes())
-    assert "last.keras: damaged, or another's: its SHA-256 is not the one in training.json" in refusal({})
+    assert (
+        "last.keras: damaged, or another's: its SHA-256 is not the one in training.json"
+        in refusal({})
+    )
     put(checkpoint, b"PK not a zip")
-    assert "last.keras: not a whole Keras checkpoint" in refusal({"sha256": {"last.keras": sha256(checkpoint)}})
+    assert "last.keras: not a whole Keras checkpoint" in refusal(
+        {"sha256": {"last.keras": sha256(checkpoint)}}
+    )
     checkpoint.unlink()
     assert "last.keras: no such file; run `dvc checkout models/model/seed0`" in refusal({})
     shutil.rmtree(folder)
-    assert "models/model/seed0: no trained model for this seed; run `dvc repro train@model-0`" in loose("stages.evaluate", "model")
+    assert (
+        "models/model/seed0: no trained model for this seed; run `dvc repro train@model-0`"
+        in loose("stages.evaluate", "model")
+    )
     assert (warm / "metrics" / "runs" / "model.json").read_bytes() == before
 
 
 def test_a_users_keras_json_is_not_obeyed(warm: Path) -> None:
-    (warm / "keras.json").write_text('{"floatx": "float64", "backend": "torch", "image_data_format": "channels_first", "epsilon": 0.1}')
+    (warm / "keras.json").write_text(
+        '{"floatx": "float64", "backend": "torch", "image_data_format": "channels_first", "epsilon": 0.1}'
+    )
     printed = run(warm, "env", f"KERAS_HOME={warm}", "python", "-m", "stages.evaluate", "model")
     assert "errors on 50 test images" in printed
     assert not run(warm, "git", "diff", "--stat", "metrics/predictions")

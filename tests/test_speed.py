@@ -21,15 +21,25 @@ def test_floor_counts_operations_and_bytes() -> None:
     network = model.build(1, 8)
     assert floor.operations(model.build(1, 20)) == pytest.approx(6 * 40.81e6, rel=1e-3)
     a, b, c = 32 * 32 * 16, 16 * 16 * 32, 8 * 8 * 64  # values after each stage's convolutions
-    inputs = 32 * 32 * 3 + 2 * a + (a + a + b) + (b + b + c)  # a block that halves has a 1x1 convolution beside its first
+    inputs = (
+        32 * 32 * 3 + 2 * a + (a + a + b) + (b + b + c)
+    )  # a block that halves has a 1x1 convolution beside its first
     outputs = 3 * a + 3 * b + 3 * c
     assert floor.activation_bytes(network, "float32") == 3 * 4 * (inputs + outputs)
-    assert floor.activation_bytes(network, "bfloat16") == floor.activation_bytes(network, "float32") / 2
-    assert floor.weight_bytes(network) == 9 * 4 * sum(math.prod(variable.shape) for variable in network.trainable_variables)
+    assert (
+        floor.activation_bytes(network, "bfloat16")
+        == floor.activation_bytes(network, "float32") / 2
+    )
+    assert floor.weight_bytes(network) == 9 * 4 * sum(
+        math.prod(variable.shape) for variable in network.trainable_variables
+    )
     machine = {"operations_per_second": {"float32": 2.0}, "bytes_per_second": 4.0}
     arithmetic, traffic = floor.seconds_per_epoch(network, 32, "float32", machine, 64)
     assert arithmetic == floor.operations(network) * 64 / 2
-    assert traffic == (floor.activation_bytes(network, "float32") * 64 + 2 * floor.weight_bytes(network)) / 4
+    assert (
+        traffic
+        == (floor.activation_bytes(network, "float32") * 64 + 2 * floor.weight_bytes(network)) / 4
+    )
 
 
 def test_agreement_is_welchs_interval() -> None:
@@ -41,12 +51,23 @@ def test_agreement_is_welchs_interval() -> None:
 
 def run(way: str, seconds: list[float], **changes: Any) -> dict[str, Any]:
     task = {"version": 1, "depth": 8, "batch_size": 32, "precision": "float32", "images": 1000}
-    return {"way": way, **task, "seconds": seconds, "compile_seconds": 1.25, "settings": "some", "versions": {"keras": "3"}, **changes}
+    return {
+        "way": way,
+        **task,
+        "seconds": seconds,
+        "compile_seconds": 1.25,
+        "settings": "some",
+        "versions": {"keras": "3"},
+        **changes,
+    }
 
 
 @pytest.mark.usefixtures("device")
 def test_page() -> None:
-    machine = {"bytes_per_second": 1e10, "operations_per_second": {"float32": 1e11, "bfloat16": 2e11}}
+    machine = {
+        "bytes_per_second": 1e10,
+        "operations_per_second": {"float32": 1e11, "bfloat16": 2e11},
+    }
     missing = {**run("pytorch", []), "missing": "PyTorch is not installed"}
     result = {
         "device": "some card",
@@ -57,15 +78,29 @@ def test_page() -> None:
         "depths": [run("ours", [0.5, 0.5, 0.6], depth=20)],
         "overheads": {"dvc repro, nothing to do": [1.0, 3.0, 2.0]},
         "agreement": {
-            **{"network": "ResNet8v1", "images": 100, "epochs": 5, "batch_size": 32, "test_images": 50},
+            **{
+                "network": "ResNet8v1",
+                "images": 100,
+                "epochs": 5,
+                "batch_size": 32,
+                "test_images": 50,
+            },
             "accuracies": {"original float32": [50.0, 51.0], "ours float32": [50.5, 51.5]},
             "one_step_a_call_gives_the_same_bits": {"float32": True, "bfloat16": False},
         },
     }
     page = tables.page([result])
-    rows = [[cell.strip() for cell in line.split("|")] for line in page.splitlines() if line.startswith("| ResNet8v1")]
+    rows = [
+        [cell.strip() for cell in line.split("|")]
+        for line in page.splitlines()
+        if line.startswith("| ResNet8v1")
+    ]
     cells = {row[4]: row for row in rows}
-    assert cells["original"][5:8] == ["250", "200", "2.00 (2.00–3.00)"]  # 1,000 images in 4 s; the turns' ratios are 3, 2, 2
+    assert cells["original"][5:8] == [
+        "250",
+        "200",
+        "2.00 (2.00–3.00)",
+    ]  # 1,000 images in 4 s; the turns' ratios are 3, 2, 2
     assert cells["ours"][7] == ""
     assert "PyTorch is not installed" in cells["pytorch"][-2]
     assert "+0.50 ±" in page
@@ -76,7 +111,13 @@ def test_page() -> None:
 def test_ways_take_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each way really trains; PyTorch where it is installed, and otherwise the result says that it is not."""
     checkout = tmp_path / "checkout"
-    copy_checkout(checkout, {"data.source": "synthetic", "data.synthetic": {"train_images": 300, "test_images": 10, "seed": 0}})
+    copy_checkout(
+        checkout,
+        {
+            "data.source": "synthetic",
+            "data.synthetic": {"train_images": 300, "test_images": 10, "seed": 0},
+        },
+    )
     monkeypatch.chdir(checkout)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setattr(measure, "COMPARED", (Task(1, 8, 32, "float32"),))
@@ -92,4 +133,7 @@ def test_ways_take_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         assert min(found[way]["seconds"]) > 0
         assert found[way]["compile_seconds"] > 0
         assert found[way]["images"] == 160
-    assert found["pytorch"].get("missing") == "PyTorch is not installed" or len(found["pytorch"]["seconds"]) == 2
+    assert (
+        found["pytorch"].get("missing") == "PyTorch is not installed"
+        or len(found["pytorch"]["seconds"]) == 2
+    )

@@ -15,7 +15,9 @@ WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 
 
 def load(name: str) -> dict[Any, Any]:
-    return dict(yaml.safe_load((ROOT / ".github" / "workflows" / f"{name}.yml").read_text(encoding="utf-8")))
+    return dict(
+        yaml.safe_load((ROOT / ".github" / "workflows" / f"{name}.yml").read_text(encoding="utf-8"))
+    )
 
 
 def steps(workflow: dict[Any, Any]) -> list[dict[str, Any]]:
@@ -27,7 +29,9 @@ def test_no_expression_in_a_command_and_actions_are_pinned(path: Any) -> None:
     workflow = load(path.stem)
     assert workflow["permissions"]
     for step in steps(workflow):
-        assert "${{" not in step.get("run", ""), "an expression there can be made to end the command and begin another: use env"
+        assert "${{" not in step.get("run", ""), (
+            "an expression there can be made to end the command and begin another: use env"
+        )
         assert re.fullmatch(r"actions/[a-z-]+@v\d+", step.get("uses", "actions/none@v1"))
     assert all(job["timeout-minutes"] for job in workflow["jobs"].values())
 
@@ -36,12 +40,21 @@ def test_what_runs_a_pull_requests_code_may_only_read() -> None:
     for name in ("check", "review"):
         assert load(name)["permissions"] == {"contents": "read"}
         assert "pull_request_target" not in load(name)[True]  # `on` is true in YAML 1.1
-        assert next(step for step in steps(load(name)) if "checkout" in step.get("uses", ""))["with"]["persist-credentials"] is False
+        assert (
+            next(step for step in steps(load(name)) if "checkout" in step.get("uses", ""))["with"][
+                "persist-credentials"
+            ]
+            is False
+        )
 
 
 def test_what_may_comment_runs_none_of_it() -> None:
     comment = load("comment")
-    assert comment["permissions"] == {"actions": "read", "contents": "read", "pull-requests": "write"}
+    assert comment["permissions"] == {
+        "actions": "read",
+        "contents": "read",
+        "pull-requests": "write",
+    }
     assert not any("uses" in step for step in steps(comment))
     assert not re.search(r"make |python|\.venv", "".join(step["run"] for step in steps(comment)))
     assert comment[True]["workflow_run"]["workflows"] == [load("review")["name"]]
@@ -62,8 +75,18 @@ def commented(tmp_path: Path, head: str) -> str:
     (tmp_path / "review" / "review.md").write_text("# the review\n")
     (tmp_path / "gh").write_text(GH)
     (tmp_path / "gh").chmod(0o755)
-    given = {"GH_REPO": "our/project", "HEAD_REPO": head, "BASE": "b" * 40, "HEAD": "a" * 40, "RUN_URL": "https://example.com/run"}
-    environment = {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", "GITHUB_SERVER_URL": "https://example.com", **given}
+    given = {
+        "GH_REPO": "our/project",
+        "HEAD_REPO": head,
+        "BASE": "b" * 40,
+        "HEAD": "a" * 40,
+        "RUN_URL": "https://example.com/run",
+    }
+    environment = {
+        "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}",
+        "GITHUB_SERVER_URL": "https://example.com",
+        **given,
+    }
     subprocess.run(["bash", "-e", "-c", step["run"]], cwd=tmp_path, env=environment, check=True)
     return (tmp_path / "comment.md").read_text(encoding="utf-8")
 
@@ -79,11 +102,18 @@ def test_the_comment_shows_the_pictures_that_are_there(tmp_path: Path) -> None:
 def test_the_comment_without_pictures(tmp_path: Path) -> None:
     text = commented(tmp_path, "our/other")
     assert "Pictures" not in text
-    assert text.endswith(f"[artifact `review`](https://example.com/run#artifacts), for commit {'a' * 40}.\n")
+    assert text.endswith(
+        f"[artifact `review`](https://example.com/run#artifacts), for commit {'a' * 40}.\n"
+    )
 
 
 def test_pre_commit_runs_what_make_check_runs() -> None:
-    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"][0]["hooks"]
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"][
+        0
+    ]["hooks"]
     recipe = (ROOT / "Makefile").read_text(encoding="utf-8").split("\ncheck:")[1].split("\n\n")[0]
-    tools = [line.strip().lstrip("@").split(" --check")[0].removesuffix(" .") for line in recipe.splitlines()[1:]]
+    tools = [
+        line.strip().lstrip("@").split(" --check")[0].removesuffix(" .")
+        for line in recipe.splitlines()[1:]
+    ]
     assert [hook["entry"].removeprefix(".venv/bin/").split(" --")[0] for hook in hooks] == tools

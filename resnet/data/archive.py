@@ -25,7 +25,9 @@ OPENERS: dict[bytes, Callable[[IO[bytes]], Any]] = {
 }
 
 
-def take(source: Path, target: Path, members: Mapping[str, Member] = OFFICIAL, *, name: str = "") -> None:
+def take(
+    source: Path, target: Path, members: Mapping[str, Member] = OFFICIAL, *, name: str = ""
+) -> None:
     """Put the members of the tar archive or folder `source` into the folder `target`, which appears whole or not at all.
 
     A folder is cifar-10-batches-py or one that holds it. No path that an archive names is ever written to. Memory is bounded.
@@ -52,7 +54,9 @@ def _from_folder(source: Path, target: Path, members: Mapping[str, Member], name
         if not path.is_file():
             raise BenchmarkError(f"{where} is missing")
         if path.stat().st_size != member.size:
-            raise BenchmarkError(f"{where} has {path.stat().st_size:,} bytes, the official file {member.size:,}")
+            raise BenchmarkError(
+                f"{where} has {path.stat().st_size:,} bytes, the official file {member.size:,}"
+            )
         with path.open("rb") as file:
             _copy(file, target / key, member, where)
 
@@ -69,7 +73,9 @@ def _from_tar(source: Path, target: Path, members: Mapping[str, Member], name: s
             if info.isdir() or folder != FOLDER.name or member not in members:
                 continue
             if info.size != members[member].size:
-                raise BenchmarkError(f"{where} has {info.size:,} bytes, the official file {members[member].size:,}")
+                raise BenchmarkError(
+                    f"{where} has {info.size:,} bytes, the official file {members[member].size:,}"
+                )
             stream.seek(info.offset_data)
             _copy(stream, target / member, members[member], where)
             taken.add(member)
@@ -99,7 +105,9 @@ def _refuse_hostile(info: tarfile.TarInfo, largest: int, where: str) -> None:
     if not info.isdir() and (not info.isreg() or info.issparse()):
         raise BenchmarkError(f"{where} is neither a plain file nor a folder")
     if not 0 <= info.size <= largest:
-        raise BenchmarkError(f"{where} has {info.size:,} bytes, no official file more than {largest:,}")
+        raise BenchmarkError(
+            f"{where} has {info.size:,} bytes, no official file more than {largest:,}"
+        )
 
 
 class _Readable(Protocol):
@@ -119,7 +127,9 @@ def _copy(stream: _Readable, path: Path, member: Member, where: str) -> None:
         if left:
             raise BenchmarkError(f"{where} is cut short")
         if digest.hexdigest() != member.sha256:
-            raise BenchmarkError(f"{where} is not the official file: its SHA-256 is {digest.hexdigest()}, not {member.sha256}")
+            raise BenchmarkError(
+                f"{where} is not the official file: its SHA-256 is {digest.hexdigest()}, not {member.sha256}"
+            )
 
 
 class _Bounded:
@@ -131,7 +141,9 @@ class _Bounded:
     def __init__(self, file: IO[bytes], name: str, limit: int) -> None:
         magic = file.read(6)
         file.seek(0)
-        opener = next((opener for start, opener in OPENERS.items() if magic.startswith(start)), None)
+        opener = next(
+            (opener for start, opener in OPENERS.items() if magic.startswith(start)), None
+        )
         self._file = opener(file) if opener else file
         self._name = name
         self._limit = limit
@@ -156,7 +168,9 @@ class _Bounded:
         return self._file.tell()
 
     def write(self, _data: bytes, /) -> int:
-        raise io.UnsupportedOperation("write")  # tarfile's type asks for the method; reading never calls it
+        raise io.UnsupportedOperation(
+            "write"
+        )  # tarfile's type asks for the method; reading never calls it
 
     def close(self) -> None:
         pass  # the file belongs to the caller

@@ -37,7 +37,12 @@ def pixel_mean(images: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def write_split(
-    folder: Path, images: NDArray[np.uint8], labels: NDArray[np.uint8], mean: NDArray[np.float32], source: str, classes: list[str]
+    folder: Path,
+    images: NDArray[np.uint8],
+    labels: NDArray[np.uint8],
+    mean: NDArray[np.float32],
+    source: str,
+    classes: list[str],
 ) -> None:
     """Write a split as float32, pixels / 255 - mean, in bounded memory; the folder is there whole or not at all."""
     with replaced(folder) as partial:
@@ -52,7 +57,10 @@ def write_split(
                 file.write(pixels.tobytes())
         np.save(partial / "labels.npy", labels.astype("<i4"))
         digest = hashlib.sha256(mean.tobytes()).hexdigest()
-        write_json(partial / "about.json", {"source": source, "classes": classes, "pixel_mean_sha256": digest})
+        write_json(
+            partial / "about.json",
+            {"source": source, "classes": classes, "pixel_mean_sha256": digest},
+        )
 
 
 def open_split(folder: Path) -> Split:
@@ -60,14 +68,22 @@ def open_split(folder: Path) -> Split:
     images = _open(folder / "images.npy")
     labels = _open(folder / "labels.npy")
     if images.dtype != np.float32 or images.shape[1:] != (32, 32, 3):
-        raise BenchmarkError(f"{folder}/images.npy: must be float32 (n, 32, 32, 3), is {images.dtype} {images.shape}")
+        raise BenchmarkError(
+            f"{folder}/images.npy: must be float32 (n, 32, 32, 3), is {images.dtype} {images.shape}"
+        )
     if labels.dtype != np.int32 or labels.shape != images.shape[:1]:
-        raise BenchmarkError(f"{folder}/labels.npy: must be int32 ({len(images)},) as images.npy, is {labels.dtype} {labels.shape}")
+        raise BenchmarkError(
+            f"{folder}/labels.npy: must be int32 ({len(images)},) as images.npy, is {labels.dtype} {labels.shape}"
+        )
     about = read_json(folder / "about.json")
     try:
-        return Split(images, labels, about["source"], tuple(about["classes"]), about["pixel_mean_sha256"])
+        return Split(
+            images, labels, about["source"], tuple(about["classes"]), about["pixel_mean_sha256"]
+        )
     except KeyError as error:
-        raise BenchmarkError(f"{folder}/about.json: no {error}; run `dvc repro preprocess`") from error
+        raise BenchmarkError(
+            f"{folder}/about.json: no {error}; run `dvc repro preprocess`"
+        ) from error
 
 
 def digest(split: Split) -> str:
@@ -85,6 +101,8 @@ def _open(path: Path) -> NDArray[Any]:
     except FileNotFoundError as error:
         raise BenchmarkError(f"{path}: no such file; run `dvc repro preprocess`") from error
     except (ValueError, EOFError) as error:
-        raise BenchmarkError(f"{path}: not a whole .npy file; run `dvc repro --force preprocess`") from error
+        raise BenchmarkError(
+            f"{path}: not a whole .npy file; run `dvc repro --force preprocess`"
+        ) from error
     assert isinstance(array, np.ndarray)
     return array

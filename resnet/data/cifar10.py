@@ -28,12 +28,24 @@ class Member(NamedTuple):
 
 
 OFFICIAL: Mapping[str, Member] = {
-    "data_batch_1": Member(31_035_704, "54636561a3ce25bd3e19253c6b0d8538147b0ae398331ac4a2d86c6d987368cd"),
-    "data_batch_2": Member(31_035_320, "766b2cef9fbc745cf056b3152224f7cf77163b330ea9a15f9392beb8b89bc5a8"),
-    "data_batch_3": Member(31_035_999, "0f00d98ebfb30b3ec0ad19f9756dc2630b89003e10525f5e148445e82aa6a1f9"),
-    "data_batch_4": Member(31_035_696, "3f7bb240661948b8f4d53e36ec720d8306f5668bd0071dcb4e6c947f78e9682b"),
-    "data_batch_5": Member(31_035_623, "d91802434d8376bbaeeadf58a737e3a1b12ac839077e931237e0dcd43adcb154"),
-    "test_batch": Member(31_035_526, "f53d8d457504f7cff4ea9e021afcf0e0ad8e24a91f3fc42091b8adef61157831"),
+    "data_batch_1": Member(
+        31_035_704, "54636561a3ce25bd3e19253c6b0d8538147b0ae398331ac4a2d86c6d987368cd"
+    ),
+    "data_batch_2": Member(
+        31_035_320, "766b2cef9fbc745cf056b3152224f7cf77163b330ea9a15f9392beb8b89bc5a8"
+    ),
+    "data_batch_3": Member(
+        31_035_999, "0f00d98ebfb30b3ec0ad19f9756dc2630b89003e10525f5e148445e82aa6a1f9"
+    ),
+    "data_batch_4": Member(
+        31_035_696, "3f7bb240661948b8f4d53e36ec720d8306f5668bd0071dcb4e6c947f78e9682b"
+    ),
+    "data_batch_5": Member(
+        31_035_623, "d91802434d8376bbaeeadf58a737e3a1b12ac839077e931237e0dcd43adcb154"
+    ),
+    "test_batch": Member(
+        31_035_526, "f53d8d457504f7cff4ea9e021afcf0e0ad8e24a91f3fc42091b8adef61157831"
+    ),
     "batches.meta": Member(158, "f962466ef690d46b226450fb9aadc74ba4bc64a76aa526b5827fe4bc5c7125cb"),
     "readme.html": Member(88, "4d1c3fb199d6a183ae03f5162b469d7bc04edf2fad9547bd5f224271d52f98e5"),
 }
@@ -62,7 +74,9 @@ def read_split(folder: Path, split: Literal["train", "test"]) -> tuple[np.ndarra
             images = np.empty((len(names) * count, *SHAPE[1:], SHAPE[0]), np.uint8)
             labels = np.empty(len(names) * count, np.uint8)
         if (i + 1) * count > len(images) or count * len(names) != len(images):
-            raise BenchmarkError(f"{folder / name}: holds {count} images, the files before it {len(images) // len(names)} each")
+            raise BenchmarkError(
+                f"{folder / name}: holds {count} images, the files before it {len(images) // len(names)} each"
+            )
         images[i * count : (i + 1) * count] = batch.transpose(0, 2, 3, 1)
         labels[i * count : (i + 1) * count] = batch_labels
         del batch  # before the next is read
@@ -73,12 +87,18 @@ def class_names(folder: Path) -> list[str]:
     """Read the ten class names of batches.meta, in the order of the labels; raises BenchmarkError as `read_split` does."""
     path = folder / "batches.meta"
     names = _load(path).get(b"label_names")
-    if not isinstance(names, list) or len(names) != CLASSES or not all(isinstance(name, bytes) and name.isascii() for name in names):
+    if (
+        not isinstance(names, list)
+        or len(names) != CLASSES
+        or not all(isinstance(name, bytes) and name.isascii() for name in names)
+    ):
         raise BenchmarkError(f"{path}: label_names must be {CLASSES} ASCII names")
     return [name.decode("ascii") for name in names]
 
 
-def write_batch(path: Path, title: str, images: np.ndarray, labels: np.ndarray, filenames: Sequence[str]) -> None:
+def write_batch(
+    path: Path, title: str, images: np.ndarray, labels: np.ndarray, filenames: Sequence[str]
+) -> None:
     """Write images (n, 32, 32, 3) uint8 and labels (n,) as a batch file that reads as CIFAR-10's own do."""
     planes = np.ascontiguousarray(images.transpose(0, 3, 1, 2)).reshape(len(images), -1)
     batch = {
@@ -154,14 +174,20 @@ class _Unpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _ADMITTED:
-            raise pickle.UnpicklingError(f"asks for {module}.{name}, which no file of CIFAR-10 does")
+            raise pickle.UnpicklingError(
+                f"asks for {module}.{name}, which no file of CIFAR-10 does"
+            )
         return _ADMITTED[module, name]
 
 
 def _refuse_bomb(data: mmap.mmap) -> None:
     """Raise ValueError where a value is said to be longer than the file, or a memo to hold more than was there: Python would make room."""
     for count, (opcode, argument, _) in enumerate(pickletools.genops(data)):  # type: ignore[arg-type]  # an mmap reads as a file does
-        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and isinstance(argument, int) and argument > count:
+        if (
+            opcode.name in ("PUT", "BINPUT", "LONG_BINPUT")
+            and isinstance(argument, int)
+            and argument > count
+        ):
             raise ValueError(f"a memo of {argument:,} values")
 
 
@@ -185,4 +211,6 @@ def _load(path: Path) -> dict[Any, Any]:
 
 def _dump(path: Path, value: dict[bytes, Any]) -> None:
     with path.open("wb") as file:
-        pickle.dump(value, file, protocol=3)  # bytes stay bytes, so `pickle.load(file, encoding="bytes")` reads it as CIFAR-10's files
+        pickle.dump(
+            value, file, protocol=3
+        )  # bytes stay bytes, so `pickle.load(file, encoding="bytes")` reads it as CIFAR-10's files

@@ -59,7 +59,9 @@ def download(
                     if fruitless == attempts:
                         raise BenchmarkError(f"{url}: {error}") from error
                     most = max(most, transfer.size())
-                    wait = backoff * 2 ** max(fruitless - 1, 0) if error.wait is None else error.wait
+                    wait = (
+                        backoff * 2 ** max(fruitless - 1, 0) if error.wait is None else error.wait
+                    )
                 time.sleep(wait)
             else:
                 raise BenchmarkError(f"{url}: broke off {MOST_CONNECTIONS} times")
@@ -100,7 +102,9 @@ class _Transfer:
         if have:
             headers["Range"] = f"bytes={have}-"
             if self.tag.exists():
-                headers["If-Range"] = self.tag.read_text(encoding="latin-1")  # a file that has changed since comes from its start
+                headers["If-Range"] = self.tag.read_text(
+                    encoding="latin-1"
+                )  # a file that has changed since comes from its start
         with self._get(headers) as response:
             content_range = response.headers.get("Content-Range", "")
             if response.status_code == 206:
@@ -135,12 +139,16 @@ class _Transfer:
         told = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", content_range)
         if not told or int(told[1]) != have:
             self.file.truncate(0)
-            raise _BrokeError(f"sent {content_range!r} where the bytes from {have:,} on were asked for")
+            raise _BrokeError(
+                f"sent {content_range!r} where the bytes from {have:,} on were asked for"
+            )
         return None if told[2] == "*" else int(told[2])
 
     def _remember(self, response: requests.Response) -> None:
         etag = response.headers.get("ETag", "")
-        version = response.headers.get("Last-Modified", "") if etag.startswith("W/") or not etag else etag  # RFC 9110, 13.1.5: no weak tag
+        version = (
+            response.headers.get("Last-Modified", "") if etag.startswith("W/") or not etag else etag
+        )  # RFC 9110, 13.1.5: no weak tag
         if version:
             self.tag.write_text(version, encoding="latin-1")
         else:
@@ -162,22 +170,36 @@ class _Transfer:
         if total is None:
             return
         if total > self.limit:
-            raise BenchmarkError(f"{self.url}: announces {total:,} bytes, more than the limit of {self.limit:,}")
+            raise BenchmarkError(
+                f"{self.url}: announces {total:,} bytes, more than the limit of {self.limit:,}"
+            )
         free = shutil.disk_usage(self.tag.parent).free
         if total - have > free:
-            raise BenchmarkError(f"{self.url}: {self.tag.parent} needs {total - have:,} bytes, {free:,} are free")
+            raise BenchmarkError(
+                f"{self.url}: {self.tag.parent} needs {total - have:,} bytes, {free:,} are free"
+            )
 
     def _append(self, response: requests.Response, total: int | None, have: int) -> None:
         """Write the body as it comes."""
         most = self.limit if total is None else total
-        with tqdm(total=total, initial=have, unit="B", unit_scale=True, desc="download", leave=False, disable=None) as progress:
+        with tqdm(
+            total=total,
+            initial=have,
+            unit="B",
+            unit_scale=True,
+            desc="download",
+            leave=False,
+            disable=None,
+        ) as progress:
             try:
                 # as it is on the wire: a .tar.gz that a server calls gzip-encoded stays a .tar.gz
                 while chunk := response.raw.read1(CHUNK, decode_content=False):
                     have += len(chunk)
                     if have > most:
                         self.file.truncate(0)
-                        raise BenchmarkError(f"{self.url}: sends more than {most:,} bytes, {'what it announced' if total else 'the limit'}")
+                        raise BenchmarkError(
+                            f"{self.url}: sends more than {most:,} bytes, {'what it announced' if total else 'the limit'}"
+                        )
                     self.file.write(chunk)
                     progress.update(len(chunk))
             except urllib3.exceptions.ReadTimeoutError as error:
@@ -185,7 +207,9 @@ class _Transfer:
             except urllib3.exceptions.HTTPError as error:
                 raise _BrokeError(f"broke off after {have:,} bytes") from error
         if total is not None and have < total:
-            raise _BrokeError(f"broke off after {have:,} bytes")  # a range can be shorter than what is missing
+            raise _BrokeError(
+                f"broke off after {have:,} bytes"
+            )  # a range can be shorter than what is missing
 
 
 def _retry_after(value: str) -> float | None:

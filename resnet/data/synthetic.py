@@ -14,9 +14,21 @@ from resnet.files import replaced
 
 SIDE = 32
 STEPS = 256  # of a full period in WAVE
-WAVE = np.array([round(127 * math.sin(2 * math.pi * step / STEPS)) for step in range(STEPS)], np.int16)
-PERIODS_8 = (10, 20, 36, 60, 96)  # of the gratings: eighths of a period across the image, 1.25 to 12 periods
-CLASS_NAMES = tuple(f"synthetic {direction} {i}" for direction in ("horizontal", "vertical") for i in range(len(PERIODS_8)))
+WAVE = np.array(
+    [round(127 * math.sin(2 * math.pi * step / STEPS)) for step in range(STEPS)], np.int16
+)
+PERIODS_8 = (
+    10,
+    20,
+    36,
+    60,
+    96,
+)  # of the gratings: eighths of a period across the image, 1.25 to 12 periods
+CLASS_NAMES = tuple(
+    f"synthetic {direction} {i}"
+    for direction in ("horizontal", "vertical")
+    for i in range(len(PERIODS_8))
+)
 README = "<p>Synthetic images made from a seed, for trying the benchmark out. This is not CIFAR-10.</p>\n"
 
 
@@ -30,7 +42,9 @@ def write(folder: Path, train_images: int, test_images: int, seed: int) -> None:
             count = train_images if split == "train" else test_images
             labels = generator.permutation(np.arange(count) % cifar10.CLASSES)
             for i, (name, part) in enumerate(zip(names, np.split(labels, len(names)), strict=True)):
-                filenames = [f"synthetic_{split}_{i * per_file + j:05d}.png" for j in range(len(part))]
+                filenames = [
+                    f"synthetic_{split}_{i * per_file + j:05d}.png" for j in range(len(part))
+                ]
                 title = f"synthetic {split} batch {i + 1} of {len(names)}"
                 cifar10.write_batch(partial / name, title, draw(part, generator), part, filenames)
         cifar10.write_meta(partial / "batches.meta", CLASS_NAMES, per_file)
@@ -48,5 +62,7 @@ def draw(labels: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     colour = generator.integers(64, 192, size=(n, 1, 1, 3), dtype=np.int16)
     contrast = generator.integers(16, 65, size=(n, 1, 1, 3), dtype=np.int16)
     noise = generator.integers(-48, 49, size=(n, SIDE, SIDE, 3), dtype=np.int16)
-    pixels: np.ndarray = np.clip(colour + contrast * waves[..., None] // 128 + noise, 0, 255).astype(np.uint8)
+    pixels: np.ndarray = np.clip(
+        colour + contrast * waves[..., None] // 128 + noise, 0, 255
+    ).astype(np.uint8)
     return pixels

@@ -57,7 +57,9 @@ class Metrics(Checked):
         if self.n != len(self.runs):
             raise ValueError(f"n is {self.n}, but runs holds {len(self.runs)}")
         if (self.accuracy_std is None) != (self.n == 1):
-            raise ValueError(f"accuracy_std is {self.accuracy_std} with n {self.n}: must be null for one run, and a number for more")
+            raise ValueError(
+                f"accuracy_std is {self.accuracy_std} with n {self.n}: must be null for one run, and a number for more"
+            )
         for name in ("keras", *self.backends):
             if name not in self.versions:
                 raise ValueError(f"versions.{name}: missing")
@@ -92,4 +94,6 @@ def parse(raw: Any, where: str) -> Metrics:
         raise BenchmarkError(f"{where}: {key}: missing")
     if first["type"] == "value_error":  # a check over several keys, which its text names
         raise BenchmarkError(f"{where}: {first['ctx']['error']}")
-    raise BenchmarkError(f"{where}: {key} is {first['input']!r}: {first['msg'].replace('Input should', 'must')}")
+    raise BenchmarkError(
+        f"{where}: {key} is {first['input']!r}: {first['msg'].replace('Input should', 'must')}"
+    )

@@ -18,10 +18,17 @@ OURS = "this benchmark, recipe {}"
 ORIGINAL = "the original, recipe keras, GTX 1080 Ti"
 PAPER = "the papers, recipe paper, no time published"
 
-Histories = Mapping[str, Sequence[pd.DataFrame]]  # variant to a frame a run of its metrics, a row an epoch, as train writes it
+Histories = Mapping[
+    str, Sequence[pd.DataFrame]
+]  # variant to a frame a run of its metrics, a row an epoch, as train writes it
 
 
-def curves(version: int, networks: Mapping[str, Network], metrics: Mapping[str, Metrics], histories: Histories) -> pd.DataFrame:
+def curves(
+    version: int,
+    networks: Mapping[str, Network],
+    metrics: Mapping[str, Metrics],
+    histories: Histories,
+) -> pd.DataFrame:
     """Accuracy in percent after each epoch: the mean over the seeds and their least and greatest, on training and held-out images."""
     rows: list[pd.DataFrame] = []
     for name, found in histories.items():
@@ -30,7 +37,11 @@ def curves(version: int, networks: Mapping[str, Network], metrics: Mapping[str, 
         every = pd.concat(found)
         for column, images in (("accuracy", "training, augmented"), ("val_accuracy", "held out")):
             if column in every:
-                rows.append(_spread(every, column).assign(variant=label(name, networks[name], metrics[name]), images=images))
+                rows.append(
+                    _spread(every, column).assign(
+                        variant=label(name, networks[name], metrics[name]), images=images
+                    )
+                )
     return pd.concat(rows)[list(CURVES)] if rows else pd.DataFrame(columns=CURVES)
 
 
@@ -41,7 +52,9 @@ def _spread(every: pd.DataFrame, column: str) -> pd.DataFrame:
     return (100 * frame).round(3).reset_index()
 
 
-def rates(networks: Mapping[str, Network], metrics: Mapping[str, Metrics], histories: Histories) -> pd.DataFrame:
+def rates(
+    networks: Mapping[str, Network], metrics: Mapping[str, Metrics], histories: Histories
+) -> pd.DataFrame:
     """The learning rate of each epoch; variants whose rates are the same share a line, and seeds whose rates differ have one each."""
     lines: dict[tuple[float, ...], list[str]] = {}
     for name, found in histories.items():
@@ -53,11 +66,17 @@ def rates(networks: Mapping[str, Network], metrics: Mapping[str, Metrics], histo
         for line, seeds in own.items():
             which = f", seed {' and '.join(seeds)}" if len(own) > 1 else ""  # as a plateau has it
             lines.setdefault(line, []).append(label(name, networks[name], metrics[name]) + which)
-    rows = [(", ".join(names), epoch, rate) for line, names in lines.items() for epoch, rate in enumerate(line)]
+    rows = [
+        (", ".join(names), epoch, rate)
+        for line, names in lines.items()
+        for epoch, rate in enumerate(line)
+    ]
     return pd.DataFrame(rows, columns=RATES)
 
 
-def speed(networks: Mapping[str, Network], metrics: Mapping[str, Metrics], published: pd.DataFrame) -> pd.DataFrame:
+def speed(
+    networks: Mapping[str, Network], metrics: Mapping[str, Metrics], published: pd.DataFrame
+) -> pd.DataFrame:
     """Accuracy and seconds per epoch of every full run on CIFAR-10, then of the published figures; a paper gives no time."""
     rows: list[dict[str, Any]] = [
         {"network": label(name, networks[name], run), "origin": _origin(run), **_measured(run)}
@@ -70,7 +89,14 @@ def speed(networks: Mapping[str, Network], metrics: Mapping[str, Metrics], publi
             (PAPER, row["paper_accuracy"], None),
         ):
             if figure := re.match(r"[\d.]+", accuracy):
-                rows.append({"network": row["network"], "origin": origin, "accuracy": figure[0], "seconds_per_epoch": seconds})
+                rows.append(
+                    {
+                        "network": row["network"],
+                        "origin": origin,
+                        "accuracy": figure[0],
+                        "seconds_per_epoch": seconds,
+                    }
+                )
     return pd.DataFrame(rows, columns=SPEED)
 
 
@@ -84,9 +110,16 @@ def apart(networks: Mapping[str, Network], metrics: Mapping[str, Metrics]) -> pd
     return pd.DataFrame(rows, columns=APART)
 
 
-def confusion(networks: Mapping[str, Network], metrics: Mapping[str, Metrics], counts: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+def confusion(
+    networks: Mapping[str, Network],
+    metrics: Mapping[str, Metrics],
+    counts: Mapping[str, pd.DataFrame],
+) -> pd.DataFrame:
     """The confusion counts of these variants, summed up over their seeds."""
-    frames = [frame.assign(variant=label(name, networks[name], metrics[name])) for name, frame in counts.items()]
+    frames = [
+        frame.assign(variant=label(name, networks[name], metrics[name]))
+        for name, frame in counts.items()
+    ]
     return pd.concat(frames)[list(CONFUSION)] if frames else pd.DataFrame(columns=CONFUSION)
 
 
@@ -111,4 +144,9 @@ def _measured(run: Metrics) -> dict[str, Any]:
     """Accuracy with one standard deviation over the seeds to each side, and the time."""
     spread = run.accuracy_std or 0.0
     bounds = {"low": round(run.accuracy - spread, 3), "high": round(run.accuracy + spread, 3)}
-    return {"accuracy": round(run.accuracy, 3), **bounds, "seconds_per_epoch": run.seconds_per_epoch, "device": run.device}
+    return {
+        "accuracy": round(run.accuracy, 3),
+        **bounds,
+        "seconds_per_epoch": run.seconds_per_epoch,
+        "device": run.device,
+    }

@@ -20,15 +20,26 @@ def doubts(repo: Any, rev: str) -> list[str]:
     """
     from dvc.repo.graph import get_subgraph_of_nodes
 
-    found: dict[tuple[str, str], dict[str, None]] = {}  # what is wrong and of what, to variants; dicts keep the order
+    found: dict[
+        tuple[str, str], dict[str, None]
+    ] = {}  # what is wrong and of what, to variants; dicts keep the order
     with nullcontext() if rev == WORKSPACE else repo.switch(rev):
         index = repo.index
         behind = {  # the stages that led to a figure
-            Path(out.def_path).stem: set(get_subgraph_of_nodes(index.graph, [out.stage])) for out in index.metrics if out.exists
+            Path(out.def_path).stem: set(get_subgraph_of_nodes(index.graph, [out.stage]))
+            for out in index.metrics
+            if out.exists
         }
-        behind[TABLES] = {stage for stage in index.stages if stage.name == "report" and any(out.exists for out in stage.outs)}
+        behind[TABLES] = {
+            stage
+            for stage in index.stages
+            if stage.name == "report" and any(out.exists for out in stage.outs)
+        }
         cached = [Path(out.def_path) for out in index.outs if out.use_cache]
-        changes = {stage: list(_changes(stage, cached)) for stage in {stage for stages in behind.values() for stage in stages}}
+        changes = {
+            stage: list(_changes(stage, cached))
+            for stage in {stage for stages in behind.values() for stage in stages}
+        }
         for variant, stages in behind.items():
             for stage in sorted(stages, key=lambda stage: str(stage.name)):
                 for change in changes[stage]:
@@ -44,9 +55,15 @@ def _changes(stage: Any, cached: Sequence[Path]) -> Iterator[tuple[str, str]]:
     if not any(entry.hash_info for entry in (*stage.deps, *stage.outs)):
         yield "`dvc.lock` has no record of", str(stage.name)
         return
-    verb = str(stage.name).split("@")[0]  # without variant and seed: what is common to several is said once
+    verb = str(stage.name).split("@")[
+        0
+    ]  # without variant and seed: what is common to several is said once
     for dependency in stage.deps:
-        if any(path.is_relative_to(dependency.def_path) or Path(dependency.def_path).is_relative_to(path) for path in cached):
+        if any(
+            path.is_relative_to(dependency.def_path)
+            or Path(dependency.def_path).is_relative_to(path)
+            for path in cached
+        ):
             continue
         for path, change in dependency.workspace_status().items():
             if isinstance(change, Mapping):  # of a file of parameters, key to change

@@ -25,7 +25,13 @@ from resnet.results.metrics import Metrics
 
 CONFIDENCE = 0.95
 NONE = "–"
-BETTER, WORSE, NOISE, INCOMPARABLE, ONE_SEED = "better", "worse", "within noise", "not comparable", "one seed"
+BETTER, WORSE, NOISE, INCOMPARABLE, ONE_SEED = (
+    "better",
+    "worse",
+    "within noise",
+    "not comparable",
+    "one seed",
+)
 READING = (
     "Brackets: the 95 % interval of the difference. For an accuracy it allows for the seeds (Welch) and for the test images, paired: both "
     "sides answered the same ones (Clark 1973, min F'; scipy.stats.sem, scipy.stats.t). For a time it allows for the seeds. "
@@ -77,7 +83,9 @@ def accuracy_interval(before: Right, after: Right) -> Interval:
 def mean_interval(before: Sequence[float], after: Sequence[float]) -> Interval:
     """The difference of two means over seeds, two or more a side: Welch's."""
     seeds = _seeds(before, after)
-    return _interval(float(np.mean(after) - np.mean(before)), seeds, most=4 * min(df for _, df in seeds))
+    return _interval(
+        float(np.mean(after) - np.mean(before)), seeds, most=4 * min(df for _, df in seeds)
+    )
 
 
 def _seeds(*sides: Any) -> list[tuple[float, int]]:
@@ -85,7 +93,9 @@ def _seeds(*sides: Any) -> list[tuple[float, int]]:
     return [(float(stats.sem(values)), len(values) - 1) for values in sides]
 
 
-def _interval(difference: float, parts: Sequence[tuple[float, int]], most: float = np.inf) -> Interval:
+def _interval(
+    difference: float, parts: Sequence[tuple[float, int]], most: float = np.inf
+) -> Interval:
     """The t interval of a difference whose variance is the sum of these (standard error, degrees of freedom), with `most` at most."""
     variance = sum(error**2 for error, _ in parts)
     if not variance:  # the same answers throughout
@@ -127,16 +137,26 @@ def accuracy_row(variant: str, before: Side, after: Side, synthetic_changed: boo
     if found:
         return Row(variant, (*cells, NONE), INCOMPARABLE, "; ".join(found))
     if np.array_equal(before.right, after.right):  # the same networks: no interval is needed
-        return Row(variant, (*cells, _cell(Interval(0, 0, 0), 2)), NOISE, "the same answers to every image")
+        return Row(
+            variant, (*cells, _cell(Interval(0, 0, 0), 2)), NOISE, "the same answers to every image"
+        )
     interval = accuracy_interval(before.right, after.right)
-    return Row(variant, (*cells, _cell(interval, 2)), ONE_SEED if min(old.n, new.n) == 1 else verdict(interval, good=1))
+    return Row(
+        variant,
+        (*cells, _cell(interval, 2)),
+        ONE_SEED if min(old.n, new.n) == 1 else verdict(interval, good=1),
+    )
 
 
 def seconds_row(variant: str, before: Side, after: Side, synthetic_changed: bool) -> Row:
     """A variant's seconds per epoch on both sides, compared only where they were measured in the same kind of place."""
     old, new = before.metrics, after.metrics
     cells = (_change(old.network, new.network), _seconds(old), _seconds(new))
-    found = [reason for reason in obstacles(before, after, synthetic_changed) if not reason.startswith("other recipe length")]
+    found = [
+        reason
+        for reason in obstacles(before, after, synthetic_changed)
+        if not reason.startswith("other recipe length")
+    ]
     for name, was, now in (
         ("device", old.device, new.device),
         ("backend", old.backend, new.backend),
@@ -149,12 +169,18 @@ def seconds_row(variant: str, before: Side, after: Side, synthetic_changed: bool
         return Row(variant, (*cells, NONE), INCOMPARABLE, "; ".join(found))
     times, new_times = ([run.seconds_per_epoch for run in part.runs] for part in (old, new))
     if min(old.n, new.n) == 1:
-        return Row(variant, (*cells, _signed(float(np.mean(new_times) - np.mean(times)), 2)), ONE_SEED)
+        return Row(
+            variant, (*cells, _signed(float(np.mean(new_times) - np.mean(times)), 2)), ONE_SEED
+        )
     if times == new_times:
         return Row(variant, (*cells, _signed(0.0, 2)), NOISE, "the same times")
     interval = mean_interval(times, new_times)
-    if interval.low == interval.high:  # times that agree to the last digit say nothing of how times vary
-        return Row(variant, (*cells, _signed(interval.difference, 2)), NOISE, "no spread on either side")
+    if (
+        interval.low == interval.high
+    ):  # times that agree to the last digit say nothing of how times vary
+        return Row(
+            variant, (*cells, _signed(interval.difference, 2)), NOISE, "no spread on either side"
+        )
     return Row(variant, (*cells, _cell(interval, 2)), verdict(interval, good=-1))
 
 
@@ -184,17 +210,27 @@ def markdown(
         blocks += ["## Doubtful figures", DOUBTS, "\n".join(doubtful)]
     blocks.append("## Accuracy, %")
     if accuracies:
-        blocks.append(_table(("Variant", "Network", base, rev, "Difference, points", "Verdict"), accuracies))
+        blocks.append(
+            _table(("Variant", "Network", base, rev, "Difference, points", "Verdict"), accuracies)
+        )
     elif not unread:
         blocks.append("Neither side has any results.")
     if seconds:
-        blocks += ["## Seconds per epoch", _table(("Variant", "Network", base, rev, "Difference, s", "Verdict"), seconds)]
+        blocks += [
+            "## Seconds per epoch",
+            _table(("Variant", "Network", base, rev, "Difference, s", "Verdict"), seconds),
+        ]
     if unread:
         blocks.append("\n".join(f"- {line}" for line in unread))
     blocks.append("## params.yaml")
     if changed:
-        values = [[f"`{key}`", *(NONE if value is None else f"`{_plain(value)}`" for value in pair)] for key, pair in changed.items()]
-        blocks.append(tabulate(values, ("Key", _escaped(base), _escaped(rev)), "pipe", disable_numparse=True))
+        values = [
+            [f"`{key}`", *(NONE if value is None else f"`{_plain(value)}`" for value in pair)]
+            for key, pair in changed.items()
+        ]
+        blocks.append(
+            tabulate(values, ("Key", _escaped(base), _escaped(rev)), "pipe", disable_numparse=True)
+        )
     else:
         blocks.append("Nothing changed.")
     if accuracies:
@@ -203,14 +239,21 @@ def markdown(
 
 
 def _table(header: Sequence[str], rows: Sequence[Row]) -> str:
-    cells = [[row.variant, *row.cells, f"**{row.verdict}**" + (f" ({row.remark})" if row.remark else "")] for row in rows]
+    cells = [
+        [row.variant, *row.cells, f"**{row.verdict}**" + (f" ({row.remark})" if row.remark else "")]
+        for row in rows
+    ]
     escaped = [[_escaped(cell) for cell in line] for line in cells]
     align = ("left", "left", "right", "right", "right", "left")
-    return tabulate(escaped, [_escaped(name) for name in header], "pipe", colalign=align, disable_numparse=True)
+    return tabulate(
+        escaped, [_escaped(name) for name in header], "pipe", colalign=align, disable_numparse=True
+    )
 
 
 def _plain(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)  # as YAML has it
+    text = (
+        value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    )  # as YAML has it
     return " ".join(text.split()).replace("|", "\\|").replace("`", "'")
 
 

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from resnet.errors import BenchmarkError
 
-EPSILON = 1e-7  # keras.config.epsilon(): Keras' crossentropy keeps probabilities that far from 0 and 1
+EPSILON = (
+    1e-7  # keras.config.epsilon(): Keras' crossentropy keeps probabilities that far from 0 and 1
+)
 
 
 @dataclass(frozen=True)
@@ -35,13 +37,26 @@ def score(probabilities: NDArray[np.float32], labels: NDArray[np.int32]) -> Scor
     """Score probabilities (n, classes) against labels (n,); every image counts, there is no mean of batch means."""
     n, classes = probabilities.shape
     predicted = probabilities.argmax(axis=1)
-    normalized = probabilities.astype(np.float64) / probabilities.sum(axis=1, keepdims=True, dtype=np.float64)
+    normalized = probabilities.astype(np.float64) / probabilities.sum(
+        axis=1, keepdims=True, dtype=np.float64
+    )
     own = np.clip(normalized[np.arange(n), labels], EPSILON, 1 - EPSILON)
-    confusion = np.bincount(labels * classes + predicted, minlength=classes * classes).reshape(classes, classes)
+    confusion = np.bincount(labels * classes + predicted, minlength=classes * classes).reshape(
+        classes, classes
+    )
     return Score(predicted == labels, float(-np.log(own).mean()), confusion)
 
 
-SAME = ("network", "data", "recipe", "holdout", "parameters", "epochs", "recipe_epochs", "precision")  # in every run of a variant
+SAME = (
+    "network",
+    "data",
+    "recipe",
+    "holdout",
+    "parameters",
+    "epochs",
+    "recipe_epochs",
+    "precision",
+)  # in every run of a variant
 MEDIANS = ("seconds_per_epoch", "total_seconds", "compile_seconds", "peak_memory_mb")
 
 
@@ -53,7 +68,9 @@ def summarize(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     for key in SAME:
         if len({run[key] for run in runs}) > 1:
             found = ", ".join(f"{run[key]} (seed {run['seed']})" for run in runs)
-            raise BenchmarkError(f"the seeds' runs differ in {key}: {found}; train them anew with `dvc repro --force`")
+            raise BenchmarkError(
+                f"the seeds' runs differ in {key}: {found}; train them anew with `dvc repro --force`"
+            )
     accuracies = [run["accuracy"] for run in runs]
     return {
         **{key: runs[0][key] for key in ("network", "data", "recipe", "holdout")},
@@ -64,15 +81,32 @@ def summarize(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "loss": statistics.mean(run["loss"] for run in runs),
         **{key: runs[0][key] for key in ("images", "parameters", "epochs", "recipe_epochs")},
         **{key: statistics.median(run[key] for run in runs) for key in MEDIANS},
-        **{key: _joined(run[key] for run in runs) for key in ("device", "backend", "float32_products")},
+        **{
+            key: _joined(run[key] for run in runs)
+            for key in ("device", "backend", "float32_products")
+        },
         "precision": runs[0]["precision"],
-        "versions": {name: _joined(run["versions"].get(name) for run in runs) for name in {n: 0 for run in runs for n in run["versions"]}},
+        "versions": {
+            name: _joined(run["versions"].get(name) for run in runs)
+            for name in {n: 0 for run in runs for n in run["versions"]}
+        },
         "runs": [{key: run[key] for key in RUN if key in run} for run in runs],
     }
 
 
 RUN_PLACE = ("device", "backend", "float32_products", "deterministic")
-RUN = ("seed", "accuracy", "errors", "loss", "checkpoint", "checkpoint_epoch", *MEDIANS, *RUN_PLACE, "evaluated_on", "evaluated_with")
+RUN = (
+    "seed",
+    "accuracy",
+    "errors",
+    "loss",
+    "checkpoint",
+    "checkpoint_epoch",
+    *MEDIANS,
+    *RUN_PLACE,
+    "evaluated_on",
+    "evaluated_with",
+)
 
 
 def _joined(values: Any) -> str:

@@ -9,7 +9,15 @@ import pandas as pd
 from resnet.params import Network
 from resnet.results.metrics import Metrics
 
-PUBLISHED_COLUMNS = ("network", "version", "n", "original_accuracy", "original_seconds_per_epoch", "paper_accuracy", "source")
+PUBLISHED_COLUMNS = (
+    "network",
+    "version",
+    "n",
+    "original_accuracy",
+    "original_seconds_per_epoch",
+    "paper_accuracy",
+    "source",
+)
 NONE = "–"  # nothing was trained, or nothing published
 NOT_BUILDABLE = "NA"  # as the original marks a depth that its formula does not give
 ON_TEST_SET = "†"
@@ -66,28 +74,65 @@ class Table:
     below: tuple[str, ...] = ()
 
 
-def build(networks: Mapping[str, Network], metrics: Mapping[str, Metrics], published: pd.DataFrame) -> list[Table]:
+def build(
+    networks: Mapping[str, Network], metrics: Mapping[str, Metrics], published: pd.DataFrame
+) -> list[Table]:
     """Every table of the page, in order; each variant that has metrics stands in exactly one of them.
 
     `networks` holds the listed variants, in order; `metrics` those of them that were evaluated; `published` is metrics/published.csv,
     all strings. The four with published figures are always there, the others where something stands in them.
     """
-    synthetic = {name: metrics[name] for name in networks if name in metrics and metrics[name].data == "synthetic"}
-    short = {name: metrics[name] for name in networks if name in metrics and metrics[name].short and name not in synthetic}
-    full = {name: metrics[name] for name in networks if name in metrics and name not in synthetic and name not in short}
-    rows, paper_rows = original_rows(networks, metrics, set(published["network"])), paper_rows_of(networks, full, published)
+    synthetic = {
+        name: metrics[name]
+        for name in networks
+        if name in metrics and metrics[name].data == "synthetic"
+    }
+    short = {
+        name: metrics[name]
+        for name in networks
+        if name in metrics and metrics[name].short and name not in synthetic
+    }
+    full = {
+        name: metrics[name]
+        for name in networks
+        if name in metrics and name not in synthetic and name not in short
+    }
+    rows, paper_rows = (
+        original_rows(networks, metrics, set(published["network"])),
+        paper_rows_of(networks, full, published),
+    )
     placed = {*rows.values(), *paper_rows.values(), *synthetic, *short}
-    tables = [_variants("Further variants", networks, [name for name in networks if name not in placed], full)]
+    tables = [
+        _variants(
+            "Further variants", networks, [name for name in networks if name not in placed], full
+        )
+    ]
     for version, mark in (("1", ""), ("2", " [1]")):
         part = published[published["version"] == version]
-        figures = {network: full[rows[network]] for network in part["network"] if rows.get(network) in full}
-        frame = pd.DataFrame([_beside_original(row, rows, figures, mark) for row in part.to_dict("records")])
+        figures = {
+            network: full[rows[network]] for network in part["network"] if rows.get(network) in full
+        }
+        frame = pd.DataFrame(
+            [_beside_original(row, rows, figures, mark) for row in part.to_dict("records")]
+        )
         _add_setup(frame, list(part["network"]), figures)
         tables.append(Table(f"ResNet v{version}", frame, below=_below(figures)))
-    for version, title, mark in (("1", "ResNet v1, the paper's recipe", " [9]"), ("2", "ResNet v2, the paper's width and recipe", "")):
-        part = published[(published["version"] == version) & ~published["paper_accuracy"].isin(["-", NOT_BUILDABLE])]
-        figures = {network: full[paper_rows[network]] for network in part["network"] if paper_rows.get(network) in full}
-        frame = pd.DataFrame([_beside_paper(row, paper_rows, figures, mark) for row in part.to_dict("records")])
+    for version, title, mark in (
+        ("1", "ResNet v1, the paper's recipe", " [9]"),
+        ("2", "ResNet v2, the paper's width and recipe", ""),
+    ):
+        part = published[
+            (published["version"] == version)
+            & ~published["paper_accuracy"].isin(["-", NOT_BUILDABLE])
+        ]
+        figures = {
+            network: full[paper_rows[network]]
+            for network in part["network"]
+            if paper_rows.get(network) in full
+        }
+        frame = pd.DataFrame(
+            [_beside_paper(row, paper_rows, figures, mark) for row in part.to_dict("records")]
+        )
         _add_setup(frame, list(part["network"]), figures)
         tables.append(Table(title, frame, below=_below(figures)))
     warning = "Trained for fewer epochs than the recipe asks: not comparable with the tables above."
@@ -97,7 +142,9 @@ def build(networks: Mapping[str, Network], metrics: Mapping[str, Metrics], publi
     return [table for table in tables if len(table.frame)]
 
 
-def original_rows(networks: Mapping[str, Network], metrics: Mapping[str, Metrics], published: Collection[str]) -> dict[str, str]:
+def original_rows(
+    networks: Mapping[str, Network], metrics: Mapping[str, Metrics], published: Collection[str]
+) -> dict[str, str]:
     """Which listed variant fills the row of which of the original's networks: the section of that name, else `model`.
 
     Only one that is not trained yet, or that was trained on CIFAR-10 by the original's recipe, for all its epochs and no more.
@@ -105,21 +152,32 @@ def original_rows(networks: Mapping[str, Network], metrics: Mapping[str, Metrics
     rows: dict[str, str] = {}
     for name in sorted(networks, key=lambda name: name == "model"):
         network = networks[name].name
-        if network in published and name in (network, "model") and (name not in metrics or _by_recipe(metrics[name], "keras")):
+        if (
+            network in published
+            and name in (network, "model")
+            and (name not in metrics or _by_recipe(metrics[name], "keras"))
+        ):
             rows.setdefault(network, name)
     return rows
 
 
-def paper_rows_of(networks: Mapping[str, Network], full: Mapping[str, Metrics], published: pd.DataFrame) -> dict[str, str]:
+def paper_rows_of(
+    networks: Mapping[str, Network], full: Mapping[str, Metrics], published: pd.DataFrame
+) -> dict[str, str]:
     """Which listed variant fills the row of which of the papers' networks: one of that network, trained by the paper's recipe.
 
     In version 2 that is the network of the paper's width.
     """
-    figures = published[~published["paper_accuracy"].isin(["-", NOT_BUILDABLE]) & ~published["network"].isin(ELSEWHERE)]
+    figures = published[
+        ~published["paper_accuracy"].isin(["-", NOT_BUILDABLE])
+        & ~published["network"].isin(ELSEWHERE)
+    ]
     rows: dict[str, str] = {}
     for name in sorted(networks, key=lambda name: (name != networks[name].family, name == "model")):
         network = networks[name]
-        same = network.width == ("paper" if network.version == 2 else "original") and network.family in set(figures["network"])
+        same = network.width == (
+            "paper" if network.version == 2 else "original"
+        ) and network.family in set(figures["network"])
         if same and name in full and _by_recipe(full[name], "paper"):
             rows.setdefault(network.family, name)
     return rows
@@ -134,7 +192,9 @@ def markdown(tables: Sequence[Table], left_out: str) -> str:
     """The whole page, metrics/README.md; `left_out` is the line on files that stand in no table, or empty."""
     blocks = [f"# {TITLE}", RENDERED, *READING, left_out]
     for table in tables:
-        frame = table.frame.map(lambda cell: cell.replace("|", "\\|"))  # a device's name comes from outside
+        frame = table.frame.map(
+            lambda cell: cell.replace("|", "\\|")
+        )  # a device's name comes from outside
         blocks += [f"## {table.title}", table.above, _tabulated(frame, "pipe"), *table.below]
     blocks += ["## Notes", "\n".join(f"{i}. {note}" for i, note in enumerate(NOTES, 1))]
     return "\n\n".join(block for block in blocks if block) + "\n"
@@ -147,24 +207,44 @@ def plain(tables: Sequence[Table], left_out: str) -> str:
         widths = {"Device": 12 if "Setup" in table.frame else 22, "Setup": 14}
         wrapped = [widths.get(str(column)) for column in table.frame]
         text = _tabulated(table.frame, "simple", maxcolwidths=wrapped, maxheadercolwidths=10)
-        blocks.append("\n".join([table.title, *filter(None, [table.above]), "", text, *table.below]))
+        blocks.append(
+            "\n".join([table.title, *filter(None, [table.above]), "", text, *table.below])
+        )
     return "\n\n".join(filter(None, [*blocks, left_out])).replace("**", "").replace("`", "")
 
 
-def _variants(title: str, networks: Mapping[str, Network], names: Sequence[str], metrics: Mapping[str, Metrics], above: str = "") -> Table:
+def _variants(
+    title: str,
+    networks: Mapping[str, Network],
+    names: Sequence[str],
+    metrics: Mapping[str, Metrics],
+    above: str = "",
+) -> Table:
     """A table of ours alone, a row for each of `names`; with the epochs where `above` warns of what stands in it."""
     figures = {name: metrics[name] for name in names if name in metrics}
     rows = []
     for name in names:
         run = figures.get(name)
-        epochs = {"Epochs": f"{run.epochs} of {run.recipe_epochs}" if run else NONE} if above else {}
-        rows.append({"Variant": name, "Network": networks[name].name, "n": str(networks[name].n), **epochs, **_ours(run)})
+        epochs = (
+            {"Epochs": f"{run.epochs} of {run.recipe_epochs}" if run else NONE} if above else {}
+        )
+        rows.append(
+            {
+                "Variant": name,
+                "Network": networks[name].name,
+                "n": str(networks[name].n),
+                **epochs,
+                **_ours(run),
+            }
+        )
     frame = pd.DataFrame(rows)
     _add_setup(frame, names, figures)
     return Table(title, frame, above, _below(figures))
 
 
-def _beside_original(row: Mapping[Hashable, str], rows: Mapping[str, str], figures: Mapping[str, Metrics], mark: str) -> dict[str, str]:
+def _beside_original(
+    row: Mapping[Hashable, str], rows: Mapping[str, str], figures: Mapping[str, Metrics], mark: str
+) -> dict[str, str]:
     """A row of the original's table with ours beside it, like next to like."""
     network = row["network"]
     ours = _ours(figures.get(network), NOT_BUILDABLE if row["n"] == NOT_BUILDABLE else NONE)
@@ -181,10 +261,15 @@ def _beside_original(row: Mapping[Hashable, str], rows: Mapping[str, str], figur
     return {column: NONE if cell == "-" else cell for column, cell in cells.items()}
 
 
-def _beside_paper(row: Mapping[Hashable, str], rows: Mapping[str, str], figures: Mapping[str, Metrics], mark: str) -> dict[str, str]:
+def _beside_paper(
+    row: Mapping[Hashable, str], rows: Mapping[str, str], figures: Mapping[str, Metrics], mark: str
+) -> dict[str, str]:
     """A paper's figure with ours of the same network beside it."""
     network = row["network"]
-    ours = _ours(figures.get(network), NOT_BUILDABLE if row["n"] == NOT_BUILDABLE or network in ELSEWHERE else NONE)
+    ours = _ours(
+        figures.get(network),
+        NOT_BUILDABLE if row["n"] == NOT_BUILDABLE or network in ELSEWHERE else NONE,
+    )
     return {
         "Model": _model(network, rows),
         "n": row["n"],
@@ -221,7 +306,10 @@ def _setup(run: Metrics) -> tuple[str, ...]:
     return (
         f"recipe {run.recipe}",
         f"{run.epochs} epoch{'s' * (run.epochs > 1)}",
-        HOLDOUTS.get(run.holdout, f"best epoch on a held-out {run.holdout.removeprefix('train ')} of the training set"),
+        HOLDOUTS.get(
+            run.holdout,
+            f"best epoch on a held-out {run.holdout.removeprefix('train ')} of the training set",
+        ),
         f"{' and '.join(f'{name} {run.versions[name]}' for name in run.backends)}, Keras {run.versions['keras']}",
         run.precision
         if run.float32_products == "float32"
@@ -237,7 +325,10 @@ def _add_setup(frame: pd.DataFrame, keys: Sequence[str], metrics: Mapping[str, M
     """Where the rows' setups differ, say in a column in what."""
     agreed = _agreed(metrics)
     if not all(agreed):
-        setups = {key: ", ".join(part for part, same in zip(_setup(run), agreed, strict=True) if not same) for key, run in metrics.items()}
+        setups = {
+            key: ", ".join(part for part, same in zip(_setup(run), agreed, strict=True) if not same)
+            for key, run in metrics.items()
+        }
         frame["Setup"] = [setups.get(key, NONE) for key in keys]
 
 
@@ -245,13 +336,23 @@ def _below(metrics: Mapping[str, Metrics]) -> tuple[str, ...]:
     """The line on what all rows have in common, and the mark's meaning where it stands in the table."""
     if not metrics:
         return ("No full run of these on CIFAR-10 yet.",)
-    common = [part for part, same in zip(_setup(next(iter(metrics.values()))), _agreed(metrics), strict=True) if same]
+    common = [
+        part
+        for part, same in zip(_setup(next(iter(metrics.values()))), _agreed(metrics), strict=True)
+        if same
+    ]
     lines = [f"All measured rows: {', '.join(common)}."] if common else []
     if any(run.holdout == "test" for run in metrics.values()):
-        lines.append(f"{ON_TEST_SET} The best epoch was chosen on the test set itself, the original's way: such an accuracy is too high.")
+        lines.append(
+            f"{ON_TEST_SET} The best epoch was chosen on the test set itself, the original's way: such an accuracy is too high."
+        )
     return tuple(lines)
 
 
 def _tabulated(frame: pd.DataFrame, style: str, **options: Any) -> str:
     align = ["left" if str(column).startswith(LEFT_ALIGNED) else "right" for column in frame]
-    return str(frame.to_markdown(index=False, tablefmt=style, colalign=align, disable_numparse=True, **options))
+    return str(
+        frame.to_markdown(
+            index=False, tablefmt=style, colalign=align, disable_numparse=True, **options
+        )
+    )

@@ -11,7 +11,9 @@ from keras import ops
 Tensor = Any  # a tensor of the backend
 
 
-def augment(images: Tensor, shifts: Tensor, flips: Tensor, order: int, padded: bool = False) -> Tensor:
+def augment(
+    images: Tensor, shifts: Tensor, flips: Tensor, order: int, padded: bool = False
+) -> Tensor:
     """Shift each image by its rows and columns, then flip those that `flips` says left to right.
 
     Pixel (i, j) of a shifted image is the original's at (i + rows, j + columns), the nearest edge pixel outside it, or 0 where
@@ -30,16 +32,26 @@ def augment(images: Tensor, shifts: Tensor, flips: Tensor, order: int, padded: b
     whole = ops.cast(floor, "int32")
     part = ops.reshape(shifts - floor, (-1, 2, 1, 1, 1))
     rows, columns = rows + whole[:, 0:1], columns + whole[:, 1:2]
-    upper = (1 - part[:, 1]) * _take(images, rows, columns, padded) + part[:, 1] * _take(images, rows, columns + 1, padded)
-    lower = (1 - part[:, 1]) * _take(images, rows + 1, columns, padded) + part[:, 1] * _take(images, rows + 1, columns + 1, padded)
+    upper = (1 - part[:, 1]) * _take(images, rows, columns, padded) + part[:, 1] * _take(
+        images, rows, columns + 1, padded
+    )
+    lower = (1 - part[:, 1]) * _take(images, rows + 1, columns, padded) + part[:, 1] * _take(
+        images, rows + 1, columns + 1, padded
+    )
     return (1 - part[:, 0]) * upper + part[:, 0] * lower
 
 
 def _take(images: Tensor, rows: Tensor, columns: Tensor, padded: bool) -> Tensor:
     """Pixels (n, h, w, c) of images at rows (n, h) and columns (n, w), indices outside an image meaning its edge, or 0 if padded."""
     n, height, width, channels = images.shape
-    inside = ops.expand_dims((rows >= 0) & (rows < height), 2) & ops.expand_dims((columns >= 0) & (columns < width), 1)  # (n, h, w)
+    inside = ops.expand_dims((rows >= 0) & (rows < height), 2) & ops.expand_dims(
+        (columns >= 0) & (columns < width), 1
+    )  # (n, h, w)
     rows = ops.clip(rows, 0, height - 1) + height * ops.expand_dims(ops.arange(n, dtype="int32"), 1)
-    index = ops.expand_dims(rows * width, 2) + ops.expand_dims(ops.clip(columns, 0, width - 1), 1)  # (n, h, w)
+    index = ops.expand_dims(rows * width, 2) + ops.expand_dims(
+        ops.clip(columns, 0, width - 1), 1
+    )  # (n, h, w)
     pixels = ops.take(ops.reshape(images, (n * height * width, channels)), index, axis=0)
-    return ops.where(ops.expand_dims(inside, 3), pixels, ops.zeros_like(pixels)) if padded else pixels
+    return (
+        ops.where(ops.expand_dims(inside, 3), pixels, ops.zeros_like(pixels)) if padded else pixels
+    )

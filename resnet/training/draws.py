@@ -19,7 +19,15 @@ class EpochDraws(NamedTuple):
     flips: NDArray[np.bool_]  # (steps, batch)
 
 
-def epoch_draws(seed: int, epoch: int, images: NDArray[np.int32], batch_size: int, shift: float, flip: bool, crop: int = 0) -> EpochDraws:
+def epoch_draws(
+    seed: int,
+    epoch: int,
+    images: NDArray[np.int32],
+    batch_size: int,
+    shift: float,
+    flip: bool,
+    crop: int = 0,
+) -> EpochDraws:
     """Draw an epoch over `images`, the indices to train on: a fresh permutation, the last partial batch dropped.
 
     Shifts are uniform over ± shift × 32 pixels, as the original's ImageDataGenerator draws them for a fraction; or, where crop
@@ -29,9 +37,15 @@ def epoch_draws(seed: int, epoch: int, images: NDArray[np.int32], batch_size: in
     steps = len(images) // batch_size
     order = rng.permutation(images)[: steps * batch_size]
     size = (steps, batch_size, 2)
-    shifts = rng.integers(-crop, crop, size, endpoint=True) if crop else rng.uniform(-32 * shift, 32 * shift, size)
+    shifts = (
+        rng.integers(-crop, crop, size, endpoint=True)
+        if crop
+        else rng.uniform(-32 * shift, 32 * shift, size)
+    )
     flips = rng.random((steps, batch_size)) < (0.5 if flip else 0.0)
-    return EpochDraws(order.reshape(steps, batch_size).astype(np.int32), shifts.astype(np.float32), flips)
+    return EpochDraws(
+        order.reshape(steps, batch_size).astype(np.int32), shifts.astype(np.float32), flips
+    )
 
 
 def weights_generator(seed: int) -> np.random.Generator:

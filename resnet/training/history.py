@@ -26,23 +26,37 @@ def read(path: Path, epochs: int) -> str:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
-        raise BenchmarkError(f"{path}: no such file; train this seed anew with `dvc repro --force`") from error
+        raise BenchmarkError(
+            f"{path}: no such file; train this seed anew with `dvc repro --force`"
+        ) from error
     except UnicodeDecodeError as error:
-        raise BenchmarkError(f"{path}: not text: {error}; train this seed anew with `dvc repro --force`") from error
+        raise BenchmarkError(
+            f"{path}: not text: {error}; train this seed anew with `dvc repro --force`"
+        ) from error
     lines = text.splitlines()
     header = tuple(lines[0].split(",")) if lines else ()
     if header not in (COLUMNS, tuple(name for name in COLUMNS if name not in HELD_OUT)):
-        raise BenchmarkError(f"{path}, line 1: must be {','.join(COLUMNS)}, with the val_ columns or without")
+        raise BenchmarkError(
+            f"{path}, line 1: must be {','.join(COLUMNS)}, with the val_ columns or without"
+        )
     for number, line in enumerate(lines[1:], start=2):
         if not _is_row(line.split(","), len(header), number - 2):
-            raise BenchmarkError(f"{path}, line {number}: must be epoch {number - 2} and {len(header) - 1} numbers, is {line[:100]!r}")
+            raise BenchmarkError(
+                f"{path}, line {number}: must be epoch {number - 2} and {len(header) - 1} numbers, is {line[:100]!r}"
+            )
     if len(lines) - 1 != epochs or not text.endswith("\n"):
-        raise BenchmarkError(f"{path}: must have a whole line for each of {epochs} epochs, has {len(lines) - 1}: cut short, or another's")
+        raise BenchmarkError(
+            f"{path}: must have a whole line for each of {epochs} epochs, has {len(lines) - 1}: cut short, or another's"
+        )
     return text
 
 
 def _is_row(values: list[str], columns: int, epoch: int) -> bool:
     try:
-        return len(values) == columns and values[0] == str(epoch) and all(math.isfinite(float(value)) for value in values)
+        return (
+            len(values) == columns
+            and values[0] == str(epoch)
+            and all(math.isfinite(float(value)) for value in values)
+        )
     except ValueError:
         return False

@@ -25,6 +25,8 @@ def raised() -> Iterator[None]:
     try:
         yield
     finally:
-        if all(signal.getsignal(number) is interrupt for number in SIGNALS):  # after the first signal the second stays at its default
+        if all(
+            signal.getsignal(number) is interrupt for number in SIGNALS
+        ):  # after the first signal the second stays at its default
             for number, handler in before.items():
                 signal.signal(number, handler)

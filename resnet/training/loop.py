@@ -30,7 +30,9 @@ class State(NamedTuple):
     """All that a step changes. Vectors, since a few large operations cost less than many small ones."""
 
     weights: Tensor  # (trainable parameters,) float32
-    stats: Tensor  # (other parameters,) float32, the moving means and variances of batch normalization
+    stats: (
+        Tensor  # (other parameters,) float32, the moving means and variances of batch normalization
+    )
     memory: tuple[Tensor, ...]  # the optimizer's, each shaped as weights
     step: Tensor  # () float32, steps done
 
@@ -66,11 +68,15 @@ class Images(NamedTuple):
         """Images, labels, and `order`, any shape of indices, as indices into these: all of them, or just the ones gathered for it."""
         if self.resident:
             return self.images, self.labels, order
-        images, labels = (ops.convert_to_tensor(array[order.ravel()]) for array in (self.images, self.labels))
+        images, labels = (
+            ops.convert_to_tensor(array[order.ravel()]) for array in (self.images, self.labels)
+        )
         return images, labels, np.arange(order.size, dtype=np.int32).reshape(order.shape)
 
 
-def select(train: Split, test: Split | None, fraction: float, resident: bool = True) -> tuple[Images, Images | None]:
+def select(
+    train: Split, test: Split | None, fraction: float, resident: bool = True
+) -> tuple[Images, Images | None]:
     """The images to train on and those held out: `test` where given, else a fraction of `train`, else None.
 
     They are put on the device whole where they are `resident`, and gathered ahead of need otherwise.
@@ -92,7 +98,15 @@ class Training:
 
     state: State
 
-    def __init__(self, model: keras.Model, recipe: Recipe, augmentation: Augment, seed: int, device: Device, most_steps: int | None = None):
+    def __init__(
+        self,
+        model: keras.Model,
+        recipe: Recipe,
+        augmentation: Augment,
+        seed: int,
+        device: Device,
+        most_steps: int | None = None,
+    ):
         """`most_steps` bounds the steps in one compiled call; None leaves it to `steps_per_call`."""
         initialize(model, weights_generator(seed))
         self.model, self.recipe, self.augmentation, self.seed = model, recipe, augmentation, seed
@@ -102,58 +116,93 @@ class Training:
         self.compile_seconds = 0.0
 
     def epochs(
-        self, train: Images, held_out: Images | None, *, first: int = 0, state: State | None = None, losses: Sequence[float] = ()
+        self,
+        train: Images,
+        held_out: Images | None,
+        *,
+        first: int = 0,
+        state: State | None = None,
+        losses: Sequence[float] = (),
     ) -> Iterator[Epoch]:
         """Train, and yield each epoch as it ends; raises BenchmarkError as soon as a loss is seen that is not finite.
 
         A run that was interrupted goes on with epoch `first`, from the state before it and the held-out losses until then.
         """
         if len(train.indices) < self.recipe.batch_size:
-            raise BenchmarkError(f"batch_size is {self.recipe.batch_size}, but there are only {len(train.indices)} images to train on")
-        self.state = first_state(self.model, self.recipe.optimizer) if state is None else tree.map_structure(ops.convert_to_tensor, state)
+            raise BenchmarkError(
+                f"batch_size is {self.recipe.batch_size}, but there are only {len(train.indices)} images to train on"
+            )
+        self.state = (
+            first_state(self.model, self.recipe.optimizer)
+            if state is None
+            else tree.map_structure(ops.convert_to_tensor, state)
+        )
         assign(self.model, self.state)
         warmup = self.recipe.warmup
-        drops = warmed_up([(drop.epoch, drop.factor) for drop in self.recipe.drops], warmup.epochs, warmup.factor)
+        drops = warmed_up(
+            [(drop.epoch, drop.factor) for drop in self.recipe.drops], warmup.epochs, warmup.factor
+        )
         held_out_losses = list(losses)
         if first < self.recipe.epochs:
             self.compile_seconds = self._compile(self.state, train)
         for epoch in range(first, self.recipe.epochs):
             rate = learning_rate(epoch, self.recipe.learning_rate, drops)
             if held_out:
-                scale = plateau_scale(held_out_losses, self.recipe.plateau_factor, self.recipe.plateau_patience)
+                scale = plateau_scale(
+                    held_out_losses, self.recipe.plateau_factor, self.recipe.plateau_patience
+                )
                 rate = plateaued(rate, scale, self.recipe.plateau_min_rate)
             start = time.perf_counter()
             self.state, loss, accuracy = self._run_epoch(self.state, train, epoch, rate)
             seconds = time.perf_counter() - start
             assign(self.model, self.state)
-            val_loss, val_accuracy = self.evaluate(self.state, held_out) if held_out else (None, None)
+            val_loss, val_accuracy = (
+                self.evaluate(self.state, held_out) if held_out else (None, None)
+            )
             if val_loss is not None:
                 held_out_losses.append(val_loss)
             yield Epoch(epoch, rate, loss, accuracy, val_loss, val_accuracy, round(seconds, 3))
 
-    def _run_epoch(self, state: State, train: Images, epoch: int, rate: float) -> tuple[State, float, float]:
+    def _run_epoch(
+        self, state: State, train: Images, epoch: int, rate: float
+    ) -> tuple[State, float, float]:
         """All steps of an epoch; returns the new state, the mean loss and the accuracy."""
         recipe, shift, flip = self.recipe, self.augmentation.shift, self.augmentation.flip
-        draws = epoch_draws(self.seed, epoch, train.indices, recipe.batch_size, shift, flip, recipe.crop)
+        draws = epoch_draws(
+            self.seed, epoch, train.indices, recipe.batch_size, shift, flip, recipe.crop
+        )
         steps, length = len(draws.order), steps_per_call(len(draws.order), self.most_steps)
         rate_tensor, sums = ops.convert_to_tensor(rate, "float32"), no_sums()
         done, before = 0, None
-        with tqdm(total=steps, desc=f"epoch {epoch + 1}/{recipe.epochs}", unit="step", leave=False, disable=None) as bar:
+        with tqdm(
+            total=steps,
+            desc=f"epoch {epoch + 1}/{recipe.epochs}",
+            unit="step",
+            leave=False,
+            disable=None,
+        ) as bar:
             for call in _ahead(train, draws, length):
                 state, sums = self.steps(state, sums, rate_tensor, *call)
                 if before:  # look at the call before, so that the device always has the next one
                     done += length
                     loss, accuracy = self._look(before, done, epoch, rate)
-                    bar.set_postfix(loss=f"{loss:.3f}", accuracy=f"{100 * accuracy:.2f}%", refresh=False)
+                    bar.set_postfix(
+                        loss=f"{loss:.3f}", accuracy=f"{100 * accuracy:.2f}%", refresh=False
+                    )
                     bar.update(length)
                 before = sums
         return state, *self._look(sums, steps, epoch, rate)
 
     def _look(self, sums: Sums, steps: int, epoch: int, rate: float) -> tuple[float, float]:
         """Mean loss and accuracy after that many steps of an epoch; waits for the device."""
-        loss, accuracy = float(sums.loss) / steps, float(sums.correct) / (steps * self.recipe.batch_size)
+        loss, accuracy = (
+            float(sums.loss) / steps,
+            float(sums.correct) / (steps * self.recipe.batch_size),
+        )
         if not np.isfinite(loss):
-            raise BenchmarkError(f"loss {loss} in epoch {epoch + 1}, at a learning rate of {rate:g}: lower learning_rate")
+            raise BenchmarkError(
+                f"loss {loss} in epoch {epoch + 1}, at a learning rate of {rate:g}: lower learning_rate"
+            )
         return loss, accuracy
 
     def evaluate(self, state: State, data: Images) -> tuple[float, float]:
@@ -175,7 +224,13 @@ class Training:
         seconds = []
         for _ in range(2):
             start = time.perf_counter()
-            _, sums = self.steps(state, no_sums(), ops.convert_to_tensor(0.0, "float32"), *train.batches(order), *still)
+            _, sums = self.steps(
+                state,
+                no_sums(),
+                ops.convert_to_tensor(0.0, "float32"),
+                *train.batches(order),
+                *still,
+            )
             float(sums.loss)  # wait for the device
             seconds.append(time.perf_counter() - start)
         return max(0.0, seconds[0] - seconds[1])
@@ -210,7 +265,9 @@ def _ahead(data: Images, draws: EpochDraws, length: int) -> Iterator[tuple[Any, 
             yield images, labels, order, shifts, flips
 
 
-def make_step(model: keras.Model, recipe: Recipe, augmentation: Augment) -> Callable[..., tuple[State, Sums]]:
+def make_step(
+    model: keras.Model, recipe: Recipe, augmentation: Augment
+) -> Callable[..., tuple[State, Sums]]:
     """The training step: (state, sums, rate, images, labels, indices, shifts, flips) to the next (state, sums).
 
     A pure function, the same on every backend: what keras.Model's own train_step does to the same batch.
@@ -222,7 +279,14 @@ def make_step(model: keras.Model, recipe: Recipe, augmentation: Augment) -> Call
     others = [variable.shape for variable in model.non_trainable_variables]
 
     def step(
-        state: State, sums: Sums, rate: Tensor, images: Tensor, labels: Tensor, indices: Tensor, shifts: Tensor, flips: Tensor
+        state: State,
+        sums: Sums,
+        rate: Tensor,
+        images: Tensor,
+        labels: Tensor,
+        indices: Tensor,
+        shifts: Tensor,
+        flips: Tensor,
     ) -> tuple[State, Sums]:
         x, y = ops.take(images, indices, axis=0), ops.take(labels, indices)
         if moves:
@@ -234,12 +298,24 @@ def make_step(model: keras.Model, recipe: Recipe, augmentation: Augment) -> Call
             )
             return crossentropy(y, probabilities) + sum(penalties), (stats, probabilities)
 
-        loss, (stats, probabilities), gradients = value_and_gradients(objective, unpack(state.weights, trainable))
-        weights, memory = optimizer.update(
-            recipe.optimizer, state.weights, pack(gradients), state.memory, state.step + 1, rate, recipe.momentum
+        loss, (stats, probabilities), gradients = value_and_gradients(
+            objective, unpack(state.weights, trainable)
         )
-        correct = ops.sum(ops.cast(ops.argmax(probabilities, axis=1) == ops.cast(y, "int32"), "int32"))
-        return State(weights, pack(stats), memory, state.step + 1), Sums(sums.loss + loss, sums.correct + correct)
+        weights, memory = optimizer.update(
+            recipe.optimizer,
+            state.weights,
+            pack(gradients),
+            state.memory,
+            state.step + 1,
+            rate,
+            recipe.momentum,
+        )
+        correct = ops.sum(
+            ops.cast(ops.argmax(probabilities, axis=1) == ops.cast(y, "int32"), "int32")
+        )
+        return State(weights, pack(stats), memory, state.step + 1), Sums(
+            sums.loss + loss, sums.correct + correct
+        )
 
     return step
 
@@ -248,13 +324,22 @@ def make_steps(step: Callable[..., tuple[State, Sums]]) -> Callable[..., tuple[S
     """Several steps in one call: as `step`, with a leading axis of steps on the indices, shifts and flips."""
 
     def steps(
-        state: State, sums: Sums, rate: Tensor, images: Tensor, labels: Tensor, indices: Tensor, shifts: Tensor, flips: Tensor
+        state: State,
+        sums: Sums,
+        rate: Tensor,
+        images: Tensor,
+        labels: Tensor,
+        indices: Tensor,
+        shifts: Tensor,
+        flips: Tensor,
     ) -> tuple[State, Sums]:
         def one(i: Tensor, carried: tuple[State, Sums]) -> tuple[State, Sums]:
             return step(*carried, rate, images, labels, indices[i], shifts[i], flips[i])
 
         length = indices.shape[0]
-        return one(0, (state, sums)) if length == 1 else ops.fori_loop(0, length, one, (state, sums))
+        return (
+            one(0, (state, sums)) if length == 1 else ops.fori_loop(0, length, one, (state, sums))
+        )
 
     return steps
 
@@ -264,13 +349,17 @@ def make_score(model: keras.Model) -> Callable[..., tuple[Tensor, Tensor, Tensor
     trainable = [variable.shape for variable in model.trainable_variables]
     others = [variable.shape for variable in model.non_trainable_variables]
 
-    def score(weights: Tensor, stats: Tensor, images: Tensor, labels: Tensor, indices: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def score(
+        weights: Tensor, stats: Tensor, images: Tensor, labels: Tensor, indices: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
         x, y = ops.take(images, indices, axis=0), ops.take(labels, indices)
         probabilities, _, penalties = model.stateless_call(
             unpack(weights, trainable), unpack(stats, others), x, training=False, return_losses=True
         )
         entropy = ops.sum(keras.losses.sparse_categorical_crossentropy(y, probabilities))
-        correct = ops.sum(ops.cast(ops.argmax(probabilities, axis=1) == ops.cast(y, "int32"), "int32"))
+        correct = ops.sum(
+            ops.cast(ops.argmax(probabilities, axis=1) == ops.cast(y, "int32"), "int32")
+        )
         return entropy, sum(penalties), correct
 
     return score
@@ -280,7 +369,9 @@ def first_state(model: keras.Model, kind: str) -> State:
     """The state before the first step, from the model's weights, for an optimizer of that kind."""
     weights = pack([variable.value for variable in model.trainable_variables])
     stats = pack([variable.value for variable in model.non_trainable_variables])
-    return State(weights, stats, optimizer.slots(kind, weights), ops.convert_to_tensor(0.0, "float32"))
+    return State(
+        weights, stats, optimizer.slots(kind, weights), ops.convert_to_tensor(0.0, "float32")
+    )
 
 
 def on_host(state: State) -> State:
@@ -290,8 +381,13 @@ def on_host(state: State) -> State:
 
 def assign(model: keras.Model, state: State) -> None:
     """Give the model the weights and statistics of a state."""
-    for variables, vector in ((model.trainable_variables, state.weights), (model.non_trainable_variables, state.stats)):
-        for variable, value in zip(variables, unpack(vector, [variable.shape for variable in variables]), strict=True):
+    for variables, vector in (
+        (model.trainable_variables, state.weights),
+        (model.non_trainable_variables, state.stats),
+    ):
+        for variable, value in zip(
+            variables, unpack(vector, [variable.shape for variable in variables]), strict=True
+        ):
             variable.assign(value)
 
 
@@ -303,7 +399,10 @@ def pack(tensors: list[Tensor]) -> Tensor:
 def unpack(vector: Tensor, shapes: list[tuple[int, ...]]) -> list[Tensor]:
     """A vector as tensors of these shapes, in order."""
     ends = np.cumsum([int(np.prod(shape)) for shape in shapes])[:-1]
-    return [ops.reshape(part, shape) for part, shape in zip(ops.split(vector, ends.tolist()), shapes, strict=True)]
+    return [
+        ops.reshape(part, shape)
+        for part, shape in zip(ops.split(vector, ends.tolist()), shapes, strict=True)
+    ]
 
 
 def no_sums() -> Sums:

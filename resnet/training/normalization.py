@@ -9,13 +9,19 @@ from resnet import backend
 class FusedBatchNormalization(layers.BatchNormalization):  # type: ignore[misc]  # Keras has no types
     """Keras' batch normalization, trained by the backend's fused kernel: statistics in float32, results equal to rounding."""
 
-    def call(self, inputs: keras.KerasTensor, training: bool | None = None, mask: None = None) -> keras.KerasTensor:
+    def call(
+        self, inputs: keras.KerasTensor, training: bool | None = None, mask: None = None
+    ) -> keras.KerasTensor:
         """Normalize (batch, height, width, channels) by the batch's own statistics while training, else by the moving ones."""
         if not training:
             return super().call(inputs, training=training, mask=mask)
-        outputs, mean, variance = backend.fused_batch_normalization(inputs, self.gamma.value, self.beta.value, self.epsilon)
+        outputs, mean, variance = backend.fused_batch_normalization(
+            inputs, self.gamma.value, self.beta.value, self.epsilon
+        )
         for moving, now in ((self.moving_mean, mean), (self.moving_variance, variance)):
-            moving.assign(moving * self.momentum + ops.cast(now, moving.dtype) * (1 - self.momentum))
+            moving.assign(
+                moving * self.momentum + ops.cast(now, moving.dtype) * (1 - self.momentum)
+            )
         return outputs
 
 

@@ -17,7 +17,13 @@ def slots(kind: str, weights: Tensor) -> tuple[Tensor, ...]:
 
 
 def update(
-    kind: str, weights: Tensor, gradient: Tensor, memory: tuple[Tensor, ...], step: Tensor, rate: Tensor, momentum: float
+    kind: str,
+    weights: Tensor,
+    gradient: Tensor,
+    memory: tuple[Tensor, ...],
+    step: Tensor,
+    rate: Tensor,
+    momentum: float,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """One step: weights and gradient (parameters,); `step` counts from 1, a float; returns the new weights and memory."""
     if kind == "adam":
@@ -43,7 +49,9 @@ def adam(
     return weights - first * alpha / (ops.sqrt(second) + epsilon), (first, second)
 
 
-def sgd(weights: Tensor, gradient: Tensor, memory: tuple[Tensor, ...], rate: Tensor, momentum: float) -> tuple[Tensor, tuple[Tensor, ...]]:
+def sgd(
+    weights: Tensor, gradient: Tensor, memory: tuple[Tensor, ...], rate: Tensor, momentum: float
+) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Stochastic gradient descent with classical momentum, the rate inside the velocity, as keras.optimizers.SGD has it."""
     (velocity,) = memory
     velocity = velocity * momentum - gradient * rate

@@ -17,16 +17,25 @@ class Progress(NamedTuple):
 
     history: tuple[Epoch, ...] = ()
     state: State | None = None  # after the last epoch
-    best: int | None = None  # the first epoch with the most held-out images right; None where none are held out
+    best: int | None = (
+        None  # the first epoch with the most held-out images right; None where none are held out
+    )
     best_state: State | None = None  # its weights and statistics
-    starts: tuple[int, ...] = ()  # epochs that a start began with; after an interruption there are more than one
+    starts: tuple[
+        int, ...
+    ] = ()  # epochs that a start began with; after an interruption there are more than one
     seconds: float = 0.0  # that led here, of all starts
     compile_seconds: float = 0.0  # of all starts
 
     def after(self, epoch: Epoch, state: State, seconds: float, compile_seconds: float) -> Self:
         """With one more epoch; `state` as it then was, the seconds of all starts until then."""
         assert epoch.epoch == len(self.history)
-        new = self._replace(history=(*self.history, epoch), state=state, seconds=seconds, compile_seconds=compile_seconds)
+        new = self._replace(
+            history=(*self.history, epoch),
+            state=state,
+            seconds=seconds,
+            compile_seconds=compile_seconds,
+        )
         if epoch.val_accuracy is None:
             return new
         if self.best is None or epoch.val_accuracy > (self.history[self.best].val_accuracy or 0.0):
@@ -36,7 +45,9 @@ class Progress(NamedTuple):
     @property
     def finite(self) -> bool:
         """Whether all weights and statistics are numbers: those of a loss that rises without bound are not."""
-        return self.state is None or all(bool(np.isfinite(vector).all()) for vector in (self.state.weights, self.state.stats))
+        return self.state is None or all(
+            bool(np.isfinite(vector).all()) for vector in (self.state.weights, self.state.stats)
+        )
 
     @property
     def held_out_losses(self) -> tuple[float, ...]:
@@ -54,8 +65,16 @@ class Progress(NamedTuple):
         arrays = {f"state.{name}": vector for name, vector in _named(self.state)}
         if self.best_state is not None:
             arrays |= {f"best.{name}": vector for name, vector in _named(self.best_state)}
-        notes = {"history": [epoch._asdict() for epoch in self.history], "best": self.best, "starts": self.starts}
-        return Saved(len(self.history), arrays, {**notes, "seconds": self.seconds, "compile_seconds": self.compile_seconds})
+        notes = {
+            "history": [epoch._asdict() for epoch in self.history],
+            "best": self.best,
+            "starts": self.starts,
+        }
+        return Saved(
+            len(self.history),
+            arrays,
+            {**notes, "seconds": self.seconds, "compile_seconds": self.compile_seconds},
+        )
 
     @classmethod
     def read(cls, saved: Saved) -> Self:
@@ -79,6 +98,12 @@ def _named(state: State) -> list[tuple[str, Vector]]:
 
 
 def _state(saved: Saved, prefix: str) -> State:
-    arrays = {name.partition(".")[2]: array for name, array in saved.arrays.items() if name.startswith(f"{prefix}.")}
-    memory = [arrays[f"memory{i}"] for i in range(sum(name.startswith("memory") for name in arrays))]
+    arrays = {
+        name.partition(".")[2]: array
+        for name, array in saved.arrays.items()
+        if name.startswith(f"{prefix}.")
+    }
+    memory = [
+        arrays[f"memory{i}"] for i in range(sum(name.startswith("memory") for name in arrays))
+    ]
     return State(arrays["weights"], arrays["stats"], tuple(memory), arrays["step"])

@@ -46,17 +46,25 @@ class Store:
         """Write a state beside the others, then drop all but the last two; raises BenchmarkError where that fails, the others untouched."""
         self.folder.mkdir(parents=True, exist_ok=True)
         partial = self.folder / f".epoch{saved.epochs}.partial"
+        notes = np.frombuffer(json.dumps(saved.notes).encode(), np.uint8)
+        arrays: dict[str, Any] = {**saved.arrays, "notes": notes}
         try:
             with partial.open("wb") as file:
-                np.savez(file, **saved.arrays, notes=np.frombuffer(json.dumps(saved.notes).encode(), np.uint8))  # type: ignore[arg-type]
+                np.savez(file, **arrays)
             digest = sha256(partial)
             _sync(partial)
             partial.rename(self.folder / f"epoch{saved.epochs}-{digest}.npz")
             _sync(self.folder)
         except OSError as error:
-            kept = f"that after epoch {_epochs(self._states()[-1])} is" if self._states() else "no earlier one is"
+            kept = (
+                f"that after epoch {_epochs(self._states()[-1])} is"
+                if self._states()
+                else "no earlier one is"
+            )
             reason = error.strerror or error
-            raise BenchmarkError(f"{self.folder}: {reason}: the state after epoch {saved.epochs} was not saved, {kept} there") from error
+            raise BenchmarkError(
+                f"{self.folder}: {reason}: the state after epoch {saved.epochs} was not saved, {kept} there"
+            ) from error
         finally:
             partial.unlink(missing_ok=True)
         for path in self._states()[:-KEPT]:
@@ -72,7 +80,10 @@ class Store:
                 with np.load(io.BytesIO(content), allow_pickle=False) as file:
                     arrays = {name: file[name] for name in file.files}
                 return Saved(_epochs(path), arrays, json.loads(arrays.pop("notes").tobytes()))
-            print(f"warning: {path}: damaged, its SHA-256 is not the one in its name: removed, an earlier state will do", flush=True)
+            print(
+                f"warning: {path}: damaged, its SHA-256 is not the one in its name: removed, an earlier state will do",
+                flush=True,
+            )
             path.unlink()
         return None
 
@@ -95,7 +106,10 @@ class Store:
                 with replaced(target) as partial:
                     shutil.copytree(path, partial)
                 return True
-            print(f"warning: {path}: damaged, its hash is not the one in its name: removed", flush=True)
+            print(
+                f"warning: {path}: damaged, its hash is not the one in its name: removed",
+                flush=True,
+            )
             shutil.rmtree(path)
         return False
 
@@ -118,7 +132,9 @@ def code(pipeline: Path, stage: str) -> dict[str, str]:
     try:
         deps = yaml.safe_load(pipeline.read_text(encoding="utf-8"))["stages"][stage]["deps"]
     except (yaml.YAMLError, KeyError, TypeError) as error:
-        raise BenchmarkError(f"{pipeline}: no deps of a stage {stage}: {' '.join(str(error).split())}") from error
+        raise BenchmarkError(
+            f"{pipeline}: no deps of a stage {stage}: {' '.join(str(error).split())}"
+        ) from error
     return {dep: sha256(pipeline.parent / dep) for dep in deps if dep.endswith(".py")}
 
 
@@ -136,7 +152,10 @@ def forget_recorded(folder: Path, lock: Path) -> None:
 
 def dvc_hash(folder: Path) -> str:
     """The hash that dvc.lock gives an output folder of plain files: of a list of their names and hashes."""
-    files = [{"md5": hashlib.md5(path.read_bytes()).hexdigest(), "relpath": path.name} for path in folder.iterdir()]
+    files = [
+        {"md5": hashlib.md5(path.read_bytes()).hexdigest(), "relpath": path.name}
+        for path in folder.iterdir()
+    ]
     listed = json.dumps(sorted(files, key=lambda file: file["relpath"]), sort_keys=True)
     return hashlib.md5(listed.encode()).hexdigest() + ".dir"
 
@@ -157,7 +176,9 @@ def alone(lock: Path, what: str) -> Iterator[None]:
             hint = "wait for it, or end it with `kill`: it saves first"
             raise BenchmarkError(f"{what} is being trained already, by {holder}; {hint}") from error
         file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}, since {time.strftime('%Y-%m-%d %H:%M:%S')}")
+        file.write(
+            f"process {os.getpid()} on {socket.gethostname()}, since {time.strftime('%Y-%m-%d %H:%M:%S')}"
+        )
         file.flush()
         yield
 

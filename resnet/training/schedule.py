@@ -15,12 +15,16 @@ def learning_rate(epoch: int, base: float, drops: Sequence[tuple[int, float]]) -
     return base * factor
 
 
-def warmed_up(drops: Sequence[tuple[int, float]], epochs: int, factor: float) -> list[tuple[int, float]]:
+def warmed_up(
+    drops: Sequence[tuple[int, float]], epochs: int, factor: float
+) -> list[tuple[int, float]]:
     """The drops after a warm-up: `factor` times the rate for the first `epochs`, the whole rate after them; 0 epochs are none."""
     return [(0, factor), (epochs, 1.0), *drops] if epochs else list(drops)
 
 
-def plateau_scale(losses: Sequence[float], factor: float, patience: int, min_delta: float = 1e-4) -> float:
+def plateau_scale(
+    losses: Sequence[float], factor: float, patience: int, min_delta: float = 1e-4
+) -> float:
     """What to multiply the rate by after epochs with these held-out losses: `factor` for each plateau so far.
 
     A plateau is `patience` epochs in a row without a loss lower than the best by more than min_delta, as

@@ -20,7 +20,10 @@ CONTENTS = {
     "batches.meta": b"names",
     "readme.html": b"<p>",
 }
-MEMBERS = {name: Member(len(content), hashlib.sha256(content).hexdigest()) for name, content in CONTENTS.items()}
+MEMBERS = {
+    name: Member(len(content), hashlib.sha256(content).hexdigest())
+    for name, content in CONTENTS.items()
+}
 
 
 def entry(name: str, content: bytes = b"", **fields: object) -> tuple[tarfile.TarInfo, bytes]:
@@ -31,20 +34,45 @@ def entry(name: str, content: bytes = b"", **fields: object) -> tuple[tarfile.Ta
     return info, content
 
 
-def make(path: Path, *extra: tuple[tarfile.TarInfo, bytes], mode: str = "w", without: str = "", prefix: str = f"{FOLDER.name}/") -> Path:
+def make(
+    path: Path,
+    *extra: tuple[tarfile.TarInfo, bytes],
+    mode: str = "w",
+    without: str = "",
+    prefix: str = f"{FOLDER.name}/",
+) -> Path:
     """An archive of the members but `without`, and the extra entries."""
     with tarfile.open(path, mode) as tar:  # type: ignore[call-overload]  # the mode is a str
-        for info, content in (*(entry(prefix + name, content) for name, content in CONTENTS.items() if name != without), *extra):
+        for info, content in (
+            *(
+                entry(prefix + name, content)
+                for name, content in CONTENTS.items()
+                if name != without
+            ),
+            *extra,
+        ):
             tar.addfile(info, io.BytesIO(content))
     return path
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 @pytest.mark.parametrize(
-    ("name", "mode"), [("a.tar.gz", "w:gz"), ("a.tgz", "w:gz"), ("a.tar", "w"), ("a.bz2", "w:bz2"), ("a.xz", "w:xz"), ("a", "w:gz")]
+    ("name", "mode"),
+    [
+        ("a.tar.gz", "w:gz"),
+        ("a.tgz", "w:gz"),
+        ("a.tar", "w"),
+        ("a.bz2", "w:bz2"),
+        ("a.xz", "w:xz"),
+        ("a", "w:gz"),
+    ],
 )
 def test_any_compression(tmp_path: Path, name: str, mode: str) -> None:
     take(make(tmp_path / name, mode=mode), tmp_path / "out" / "set", MEMBERS)
@@ -60,7 +88,11 @@ def test_harmless_company(tmp_path: Path) -> None:
         entry("readme.html", b"another"),
         entry(f"x/{FOLDER.name}/readme.html", b"another"),
     )
-    take(make(tmp_path / "a.tar", folder, again, *others, prefix=f"./{FOLDER.name}/"), tmp_path / "out", MEMBERS)
+    take(
+        make(tmp_path / "a.tar", folder, again, *others, prefix=f"./{FOLDER.name}/"),
+        tmp_path / "out",
+        MEMBERS,
+    )
     assert files(tmp_path / "out") == CONTENTS
 
 
@@ -108,14 +140,20 @@ HOSTILE = {
     "traversal": (entry(f"{FOLDER.name}/../../readme.html", b"<p>"), "is a path outside"),
     "traversal of a folder": (entry("..", type=tarfile.DIRTYPE), "is a path outside"),
     "absolute": (entry("/tmp/readme.html", b"<p>"), "'/tmp/readme.html' is a path outside"),
-    "symbolic link": (entry(MEMBER, type=tarfile.SYMTYPE, linkname="/etc/passwd"), f"'{MEMBER}' is a link"),
+    "symbolic link": (
+        entry(MEMBER, type=tarfile.SYMTYPE, linkname="/etc/passwd"),
+        f"'{MEMBER}' is a link",
+    ),
     "link of the folder": (entry(FOLDER.name, type=tarfile.SYMTYPE, linkname="/tmp"), "is a link"),
     "hard link": (entry(MEMBER, type=tarfile.LNKTYPE, linkname="/etc/passwd"), "is a link"),
     "device": (entry(MEMBER, type=tarfile.CHRTYPE), "is neither a plain file nor a folder"),
     "pipe": (entry(MEMBER, type=tarfile.FIFOTYPE), "is neither a plain file nor a folder"),
     "other bytes, same length": (entry(MEMBER, b"<a>"), "is not the official file"),
     "other length": (entry(MEMBER, b"<html>"), "has 6 bytes, the official file 3"),
-    "oversized": (entry("bomb", b"0" * 300_001), "'bomb' has 300,001 bytes, no official file more than 300,000"),
+    "oversized": (
+        entry("bomb", b"0" * 300_001),
+        "'bomb' has 300,001 bytes, no official file more than 300,000",
+    ),
     "name of two lines": (entry("a\nb", type=tarfile.FIFOTYPE), r"'a\nb' is neither"),
     "long name": (entry("a" * 50_000, type=tarfile.FIFOTYPE), "aaa' is neither"),
     "pickle": (entry(MEMBER, pickle.dumps(os.getcwd)), "bytes, the official file 3"),
@@ -136,11 +174,17 @@ def whole(tmp_path: Path) -> bytes:
 DAMAGED: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "gzip cut in the middle": (lambda data: data[: len(data) // 2], "damaged or cut short"),
     "gzip cut near its start": (lambda data: data[:20], "damaged or cut short"),
-    "gzip with wrong bytes": (lambda data: data[:20] + b"wrong" * 100 + data[520:], "damaged or cut short"),
+    "gzip with wrong bytes": (
+        lambda data: data[:20] + b"wrong" * 100 + data[520:],
+        "damaged or cut short",
+    ),
     "tar cut in a member": (lambda data: gzip.decompress(data)[:1000], "is cut short"),
     "tar cut between members": (lambda data: gzip.decompress(data)[: 512 * 587], "lacks"),
     "random bytes": (lambda _: random.Random(1).randbytes(5000), "not a tar archive"),
-    "web page": (lambda _: b"<!DOCTYPE html><html><body>Please log in</body></html>" * 100, "not a tar archive"),
+    "web page": (
+        lambda _: b"<!DOCTYPE html><html><body>Please log in</body></html>" * 100,
+        "not a tar archive",
+    ),
     "empty": (lambda _: b"", "not a tar archive, or a damaged one: empty file"),
     "gzip of nothing": (lambda _: gzip.compress(b""), "not a tar archive"),
 }
@@ -154,7 +198,9 @@ def test_damaged(tmp_path: Path, name: str) -> None:
 
 
 def test_missing_member(tmp_path: Path) -> None:
-    refused(tmp_path, make(tmp_path / "a.tar", without="test_batch"), f"lacks {FOLDER.name}/test_batch")
+    refused(
+        tmp_path, make(tmp_path / "a.tar", without="test_batch"), f"lacks {FOLDER.name}/test_batch"
+    )
 
 
 def test_no_such_source(tmp_path: Path) -> None:

@@ -20,7 +20,9 @@ LABELS = np.array([3, 0, 9, 1], np.uint8)
 def folder(tmp_path: Path) -> Path:
     """Five training files of four images, the i-th with i added to every pixel; a test file of the first two."""
     for i, name in enumerate(cifar10.TRAIN_FILES):
-        cifar10.write_batch(tmp_path / name, name, PIXELS + np.uint8(i), (LABELS + i) % 10, ["a"] * 4)
+        cifar10.write_batch(
+            tmp_path / name, name, PIXELS + np.uint8(i), (LABELS + i) % 10, ["a"] * 4
+        )
     cifar10.write_batch(tmp_path / "test_batch", "test", PIXELS[:2], LABELS[:2], ["a"] * 2)
     cifar10.write_meta(tmp_path / "batches.meta", [f"class {i}" for i in range(10)], 4)
     return tmp_path
@@ -34,8 +36,16 @@ def python2_pickle(labels: list[int], data: bytes, count: int) -> bytes:
 
     numbers = b"](" + b"".join(b"K" + bytes([label]) for label in labels) + b"e"
     shape = b"M" + count.to_bytes(2, "little") + b"M\x00\x0c\x86"
-    dtype = b"cnumpy\ndtype\n(" + string(b"u1") + b"K\x00K\x01tR(K\x03" + string(b"|") + b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
-    array = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\nK\x00\x85" + string(b"b") + b"tR"
+    dtype = (
+        b"cnumpy\ndtype\n("
+        + string(b"u1")
+        + b"K\x00K\x01tR(K\x03"
+        + string(b"|")
+        + b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
+    )
+    array = (
+        b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\nK\x00\x85" + string(b"b") + b"tR"
+    )
     state = b"(K\x01" + shape + dtype + b"\x89" + string(data) + b"tb"
     return b"\x80\x02}(" + string(b"labels") + numbers + string(b"data") + array + state + b"u."
 
@@ -96,7 +106,9 @@ def test_the_attack_is_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", hostile(Path()))
 def test_pickle_is_never_run_as_code(tmp_path: Path, name: str) -> None:
     (tmp_path / "test_batch").write_bytes(hostile(tmp_path)[name])
-    with pytest.raises(BenchmarkError, match=r"test_batch: not a file in CIFAR-10's format") as caught:
+    with pytest.raises(
+        BenchmarkError, match=r"test_batch: not a file in CIFAR-10's format"
+    ) as caught:
         cifar10.read_split(tmp_path, "test")
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "run").exists()
@@ -112,11 +124,15 @@ def test_pickle_is_never_run_as_code(tmp_path: Path, name: str) -> None:
         "a long error": b"c" + b"a" * 5000 + b"\nb\n.",
     }.items(),
 )
-def test_a_small_file_takes_little_memory_and_one_short_line(tmp_path: Path, name: str, data: bytes) -> None:
+def test_a_small_file_takes_little_memory_and_one_short_line(
+    tmp_path: Path, name: str, data: bytes
+) -> None:
     (tmp_path / "test_batch").write_bytes(data)
     tracemalloc.start()
     try:
-        with pytest.raises(BenchmarkError, match=r"test_batch: not a file in CIFAR-10's format") as caught:
+        with pytest.raises(
+            BenchmarkError, match=r"test_batch: not a file in CIFAR-10's format"
+        ) as caught:
             cifar10.read_split(tmp_path, "test")
         assert tracemalloc.get_traced_memory()[1] < 2**20, name
     finally:
@@ -173,7 +189,9 @@ def test_shape_that_the_bytes_do_not_have(tmp_path: Path) -> None:
 
 def test_files_of_another_length(folder: Path) -> None:
     cifar10.write_batch(folder / "data_batch_5", "five", PIXELS[:3], LABELS[:3], ["a"] * 3)
-    with pytest.raises(BenchmarkError, match="data_batch_5: holds 3 images, the files before it 4 each"):
+    with pytest.raises(
+        BenchmarkError, match="data_batch_5: holds 3 images, the files before it 4 each"
+    ):
         cifar10.read_split(folder, "train")
 
 
@@ -184,7 +202,9 @@ def test_missing(folder: Path) -> None:
 
 
 def test_check_official(tmp_path: Path) -> None:
-    members = {name: Member(3, hashlib.sha256(name[-3:].encode()).hexdigest()) for name in ("one", "two")}
+    members = {
+        name: Member(3, hashlib.sha256(name[-3:].encode()).hexdigest()) for name in ("one", "two")
+    }
     for name in members:
         (tmp_path / name).write_text(name)
     cifar10.check_official(tmp_path, members)
@@ -197,5 +217,10 @@ def test_check_official(tmp_path: Path) -> None:
 
 
 def test_official_table() -> None:
-    assert list(cifar10.OFFICIAL) == [*cifar10.TRAIN_FILES, "test_batch", "batches.meta", "readme.html"]
+    assert list(cifar10.OFFICIAL) == [
+        *cifar10.TRAIN_FILES,
+        "test_batch",
+        "batches.meta",
+        "readme.html",
+    ]
     assert all(len(bytes.fromhex(member.sha256)) == 32 for member in cifar10.OFFICIAL.values())

@@ -60,7 +60,9 @@ def test_goes_on_in_the_next_call(tmp_path: Path, capfd: pytest.CaptureFixture[s
     assert capfd.readouterr().out.endswith("from byte 60,000 on\n")
 
 
-@pytest.mark.parametrize("tag", [{"ETag": '"1"'}, {"Last_Modified": "Sun, 07 Jun 2009 00:00:00 GMT"}])
+@pytest.mark.parametrize(
+    "tag", [{"ETag": '"1"'}, {"Last_Modified": "Sun, 07 Jun 2009 00:00:00 GMT"}]
+)
 def test_file_that_changed_meanwhile_starts_anew(tmp_path: Path, tag: dict[str, Any]) -> None:
     with Site(serve(b"old" * 30_000, most=60_000, **tag), serve(ETag='"2"')) as site:
         fetched(tmp_path, site)
@@ -87,7 +89,9 @@ def test_server_without_ranges_that_drops(tmp_path: Path) -> None:
     assert len(site.requests) == 4
 
 
-@pytest.mark.parametrize("content_range", ["bytes 0-99999/100000", "bytes 70000-99999/100000", "nonsense", ""])
+@pytest.mark.parametrize(
+    "content_range", ["bytes 0-99999/100000", "bytes 70000-99999/100000", "nonsense", ""]
+)
 def test_wrong_range_starts_over(tmp_path: Path, content_range: str) -> None:
     def wrong(request: Handler) -> None:
         request.head(206, Content_Length=100, Content_Range=content_range)
@@ -104,7 +108,11 @@ def test_ranges_in_pieces(tmp_path: Path) -> None:
     def piece(request: Handler) -> None:
         start = int(request.headers["Range"].strip("bytes=-"))
         part = BODY[start : start + 15_000]
-        request.head(206, Content_Length=len(part), Content_Range=f"bytes {start}-{start + len(part) - 1}/{len(BODY)}")
+        request.head(
+            206,
+            Content_Length=len(part),
+            Content_Range=f"bytes {start}-{start + len(part) - 1}/{len(BODY)}",
+        )
         request.wfile.write(part)
 
     with Site(serve(most=60_000), piece) as site:
@@ -133,7 +141,9 @@ def test_part_longer_than_the_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("code", [429, 500, 502, 503, 504])
 def test_busy_for_a_while(tmp_path: Path, code: int) -> None:
-    with Site(status(code), status(code, Retry_After=0), status(code, Retry_After="soon"), serve()) as site:
+    with Site(
+        status(code), status(code, Retry_After=0), status(code, Retry_After="soon"), serve()
+    ) as site:
         fetched(tmp_path, site)
 
 
@@ -242,7 +252,9 @@ def test_without_length(tmp_path: Path) -> None:
 
 def test_absurdly_long(tmp_path: Path) -> None:
     with Site(serve(Content_Length=10**12)) as site:
-        fails(tmp_path, site, "announces 1,000,000,000,000 bytes, more than the limit of 536,870,912")
+        fails(
+            tmp_path, site, "announces 1,000,000,000,000 bytes, more than the limit of 536,870,912"
+        )
     assert not list(tmp_path.iterdir())
 
 
@@ -258,7 +270,9 @@ def test_gzip_is_left_alone(tmp_path: Path) -> None:
         fetched(tmp_path, site)
 
 
-def test_progress_on_a_terminal_alone(tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_on_a_terminal_alone(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     with Site(serve()) as site:
         fetched(tmp_path, site)

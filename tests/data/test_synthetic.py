@@ -48,7 +48,10 @@ def test_same_seed_same_bytes(tmp_path: Path) -> None:
 def test_bytes_stay_those_of_today() -> None:
     """Integers alone make the images, so this holds on any machine; a change here changes every result on the synthetic set."""
     images = synthetic.draw(np.arange(10), np.random.default_rng(0))
-    assert hashlib.sha256(images.tobytes()).hexdigest() == "73336a8127a20a56b913f1c3c0efb1ea6a9f526ceb770caaba270d8ac017cc5b"
+    assert (
+        hashlib.sha256(images.tobytes()).hexdigest()
+        == "73336a8127a20a56b913f1c3c0efb1ea6a9f526ceb770caaba270d8ac017cc5b"
+    )
 
 
 def test_classes_are_balanced_and_shuffled(folder: Path) -> None:
@@ -64,7 +67,9 @@ def test_train_and_test_share_no_image(folder: Path) -> None:
     assert not {image.tobytes() for image in train} & {image.tobytes() for image in test}
 
 
-def accuracy_of_least_squares(train: np.ndarray, labels: np.ndarray, test: np.ndarray, test_labels: np.ndarray) -> float:
+def accuracy_of_least_squares(
+    train: np.ndarray, labels: np.ndarray, test: np.ndarray, test_labels: np.ndarray
+) -> float:
     def with_bias(x: np.ndarray) -> np.ndarray:
         flat = x.reshape(len(x), -1).astype(np.float64)
         return np.hstack([flat / np.abs(flat).max(), np.ones((len(x), 1))])
@@ -83,7 +88,10 @@ def spectrum(images: np.ndarray) -> np.ndarray:
 def test_linear_model_on_pixels_is_poor_and_on_frequencies_good(folder: Path) -> None:
     train, labels = cifar10.read_split(folder, "train")
     test, test_labels = cifar10.read_split(folder, "test")
-    assert accuracy_of_least_squares(train[:, ::2, ::2, 1], labels, test[:, ::2, ::2, 1], test_labels) < 0.2
+    assert (
+        accuracy_of_least_squares(train[:, ::2, ::2, 1], labels, test[:, ::2, ::2, 1], test_labels)
+        < 0.2
+    )
     assert accuracy_of_least_squares(train[..., 1], labels, test[..., 1], test_labels) < 0.2
     assert accuracy_of_least_squares(spectrum(train), labels, spectrum(test), test_labels) > 0.8
 
@@ -91,4 +99,7 @@ def test_linear_model_on_pixels_is_poor_and_on_frequencies_good(folder: Path) ->
 def test_flips_keep_the_class(folder: Path) -> None:
     train, labels = cifar10.read_split(folder, "train")
     test, test_labels = cifar10.read_split(folder, "test")
-    assert accuracy_of_least_squares(spectrum(train), labels, spectrum(test[:, :, ::-1]), test_labels) > 0.8
+    assert (
+        accuracy_of_least_squares(spectrum(train), labels, spectrum(test[:, :, ::-1]), test_labels)
+        > 0.8
+    )

@@ -38,7 +38,9 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (checkout / path).parent.mkdir(parents=True, exist_ok=True)
         (checkout / path).write_text("")
     (checkout / "metrics" / "README.md").write_text("the tables")
-    subprocess.run(["dvc", "commit", "--force", "--quiet"], cwd=checkout, env=environment(checkout), check=True)
+    subprocess.run(
+        ["dvc", "commit", "--force", "--quiet"], cwd=checkout, env=environment(checkout), check=True
+    )
     git(checkout, "checkout", "--quiet", "-b", "main")
     git(checkout, "add", ".")
     git(checkout, "commit", "--quiet", "-m", "main")
@@ -72,7 +74,9 @@ def test_figures_as_they_were_recorded(recorded: Path, clone: Path) -> None:
     for checkout in (recorded, clone):
         assert doubtful(checkout, "main") == doubtful(checkout, "main", "HEAD") == []
     (clone / "README.md").write_text("What no stage reads.")
-    (clone / "models" / "model").mkdir(parents=True)  # as a `dvc checkout` leaves it that finds no cache
+    (clone / "models" / "model").mkdir(
+        parents=True
+    )  # as a `dvc checkout` leaves it that finds no cache
     assert doubtful(clone, "main") == []
 
 
@@ -92,8 +96,13 @@ def test_other_code_and_parameters_are_said_with_the_variants_they_are_about(clo
     ]
     assert sorted(doubtful(clone, "main")) == sorted(f"- `workspace`: {line}" for line in expected)
     git(clone, "commit", "--quiet", "--all", "-m", "change")
-    for revisions in (("HEAD~1", "HEAD"), ("HEAD", "HEAD~1")):  # which side it is makes no difference to what is said of it
-        assert sorted(doubtful(clone, *revisions)) == sorted(f"- `HEAD`: {line}" for line in expected)
+    for revisions in (
+        ("HEAD~1", "HEAD"),
+        ("HEAD", "HEAD~1"),
+    ):  # which side it is makes no difference to what is said of it
+        assert sorted(doubtful(clone, *revisions)) == sorted(
+            f"- `HEAD`: {line}" for line in expected
+        )
 
 
 def test_a_figure_typed_by_hand(clone: Path) -> None:
@@ -106,7 +115,9 @@ def test_a_figure_typed_by_hand(clone: Path) -> None:
     ]
     git(clone, "checkout", "--quiet", ".")
     edit(clone / "metrics" / "README.md", "tables", "best tables")
-    assert doubtful(clone, "main") == ["- `workspace`: the tables: report wrote another `metrics/README.md`"]
+    assert doubtful(clone, "main") == [
+        "- `workspace`: the tables: report wrote another `metrics/README.md`"
+    ]
 
 
 def test_figures_that_dvc_lock_has_no_record_of(clone: Path) -> None:
@@ -122,5 +133,12 @@ def test_figures_that_dvc_lock_has_no_record_of(clone: Path) -> None:
 
 def test_the_figures_of_this_checkout_are_what_its_stages_wrote(tmp_path: Path) -> None:
     code = "from dvc.repo import Repo; from resnet import provenance; print(*provenance.doubts(Repo('.'), 'workspace'), sep='\\n')"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment(tmp_path), capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert not [line for line in done.stdout.splitlines() if " wrote another " in line]

@@ -22,9 +22,13 @@ def test_counts_every_image_and_agrees_with_keras() -> None:
 
     probabilities, labels = answers(1237)
     probabilities[5] = 0
-    probabilities[5, (labels[5] + 1) % 10] = 1  # as wrong as can be: Keras keeps the loss finite, and so must we
+    probabilities[5, (labels[5] + 1) % 10] = (
+        1  # as wrong as can be: Keras keeps the loss finite, and so must we
+    )
     score = scores.score(probabilities, labels)
-    assert score.errors == sum(int(row.argmax() != label) for row, label in zip(probabilities, labels, strict=True))
+    assert score.errors == sum(
+        int(row.argmax() != label) for row, label in zip(probabilities, labels, strict=True)
+    )
     assert score.accuracy == pytest.approx(100 * (1237 - score.errors) / 1237)
     expected = keras.losses.SparseCategoricalCrossentropy()(labels, probabilities)
     assert score.cross_entropy == pytest.approx(float(expected), rel=1e-6)
@@ -40,7 +44,13 @@ def test_confusion_counts() -> None:
 
 
 def run(seed: int, accuracy: float, **changes: Any) -> dict[str, Any]:
-    same = {"network": "ResNet20v1", "data": "cifar10", "recipe": "keras", "holdout": "none", "parameters": 274442}
+    same = {
+        "network": "ResNet20v1",
+        "data": "cifar10",
+        "recipe": "keras",
+        "holdout": "none",
+        "parameters": 274442,
+    }
     same |= {
         "epochs": 200,
         "recipe_epochs": 200,
@@ -49,10 +59,29 @@ def run(seed: int, accuracy: float, **changes: Any) -> dict[str, Any]:
         "loss": 0.4,
         "errors": round(10000 - 100 * accuracy),
     }
-    times = {"seconds_per_epoch": 10.0 + seed, "total_seconds": 2000.0, "compile_seconds": 5.0, "peak_memory_mb": 900}
+    times = {
+        "seconds_per_epoch": 10.0 + seed,
+        "total_seconds": 2000.0,
+        "compile_seconds": 5.0,
+        "peak_memory_mb": 900,
+    }
     versions = {"keras": "3.15.1", "tensorflow": "2.21.0"}
-    where = {"device": "some card", "backend": "tensorflow", "float32_products": "tf32", "versions": versions}
-    return {"seed": seed, "accuracy": accuracy, "checkpoint": "last", "checkpoint_epoch": 199, **same, **times, **where, **changes}
+    where = {
+        "device": "some card",
+        "backend": "tensorflow",
+        "float32_products": "tf32",
+        "versions": versions,
+    }
+    return {
+        "seed": seed,
+        "accuracy": accuracy,
+        "checkpoint": "last",
+        "checkpoint_epoch": 199,
+        **same,
+        **times,
+        **where,
+        **changes,
+    }
 
 
 def test_summary_over_seeds() -> None:

@@ -20,13 +20,17 @@ def test_copy_has_the_code_but_no_results(settings: params.Params, tmp_path: Pat
     copy = tmp_path / "copy"
     assert (copy / "dvc.yaml").read_bytes() == (ROOT / "dvc.yaml").read_bytes()
     assert (copy / ".git").is_dir()
-    assert [path.name for path in (copy / "metrics").rglob("*") if path.is_file()] == ["published.csv"]
+    assert [path.name for path in (copy / "metrics").rglob("*") if path.is_file()] == [
+        "published.csv"
+    ]
     assert not (copy / "dvc.lock").exists()
     assert not (copy / "data").exists()
     assert settings.data.source == "synthetic"
 
 
-def test_small_network_learns_the_synthetic_classes(device: backend.Device, settings: params.Params, tmp_path: Path) -> None:
+def test_small_network_learns_the_synthetic_classes(
+    device: backend.Device, settings: params.Params, tmp_path: Path
+) -> None:
     """In the demo's few epochs, on images it has not seen: far above the 10 % of a guess."""
     from resnet import model
     from resnet.training import loop as training

@@ -39,8 +39,13 @@ def test_ours_agree(folder: Path) -> None:
 
 
 def test_every_lock_is_looked_at() -> None:
-    assert set(LOCKS) == {f"requirements/{path.name}" for path in (ROOT / "requirements").glob("*.lock")}
-    assert "python -m scripts.locks" in (ROOT / "Makefile").read_text(encoding="utf-8").split("\ncheck:")[1].split("\n\n")[0]
+    assert set(LOCKS) == {
+        f"requirements/{path.name}" for path in (ROOT / "requirements").glob("*.lock")
+    }
+    assert (
+        "python -m scripts.locks"
+        in (ROOT / "Makefile").read_text(encoding="utf-8").split("\ncheck:")[1].split("\n\n")[0]
+    )
 
 
 CHANGES = {  # file, pattern, what takes its place: the lines that must be said
@@ -56,8 +61,18 @@ CHANGES = {  # file, pattern, what takes its place: the lines that must be said
         r"pydantic>=9",
         [rf"{name}: pydantic is 2\.\S+, but pyproject.toml asks for >=9$" for name in LOCKS],
     ),
-    "another of an extra": ("pyproject.toml", r'"pytest>=', r'"no-such-thing", "pytest>=', ["requirements/dev.lock: lacks no-such-thing,"]),
-    "an entry gone": ("requirements/gpu.lock", r"(?ms)^tqdm==.*?(?=^[a-z])", "", ["requirements/gpu.lock: lacks tqdm,"]),
+    "another of an extra": (
+        "pyproject.toml",
+        r'"pytest>=',
+        r'"no-such-thing", "pytest>=',
+        ["requirements/dev.lock: lacks no-such-thing,"],
+    ),
+    "an entry gone": (
+        "requirements/gpu.lock",
+        r"(?ms)^tqdm==.*?(?=^[a-z])",
+        "",
+        ["requirements/gpu.lock: lacks tqdm,"],
+    ),
     "another version in one lock": (
         "requirements/dev.lock",
         r"(?m)^tqdm==\S+",
@@ -80,13 +95,19 @@ CHANGES = {  # file, pattern, what takes its place: the lines that must be said
         "requirements/run.lock",
         r"(?m)^tqdm==",
         "tqdm>=",
-        [r"requirements/run.lock: 'tqdm>=4\.\S+' is not pinned with ==$", "requirements/run.lock: lacks tqdm,"],
+        [
+            r"requirements/run.lock: 'tqdm>=4\.\S+' is not pinned with ==$",
+            "requirements/run.lock: lacks tqdm,",
+        ],
     ),
     "a prefix": (
         "requirements/run.lock",
         r"(?m)^tqdm==\S+",
         "tqdm==4.*",
-        [r"requirements/run.lock: 'tqdm==4\.\*' is not pinned with ==$", "requirements/run.lock: lacks tqdm,"],
+        [
+            r"requirements/run.lock: 'tqdm==4\.\*' is not pinned with ==$",
+            "requirements/run.lock: lacks tqdm,",
+        ],
     ),
     "an index": (
         "requirements/run.lock",
@@ -98,7 +119,10 @@ CHANGES = {  # file, pattern, what takes its place: the lines that must be said
         "requirements/run.lock",
         r"(?m)^tqdm==\S+",
         "tqdm @ https://example.org/tqdm.whl",
-        ["requirements/run.lock: 'tqdm @ https://example.org/tqdm.whl' is not pinned with ==$", "requirements/run.lock: lacks tqdm,"],
+        [
+            "requirements/run.lock: 'tqdm @ https://example.org/tqdm.whl' is not pinned with ==$",
+            "requirements/run.lock: lacks tqdm,",
+        ],
     ),
 }
 

@@ -32,7 +32,9 @@ def data(tmp_path: Path) -> Path:
 
 
 def cifar10(*urls: str) -> Data:
-    return Data(source="cifar10", urls=urls, synthetic=Synthetic(train_images=10, test_images=10, seed=0))
+    return Data(
+        source="cifar10", urls=urls, synthetic=Synthetic(train_images=10, test_images=10, seed=0)
+    )
 
 
 def fetch(data: Path, *urls: str, local: Path | str = "") -> None:
@@ -43,7 +45,10 @@ def fetch(data: Path, *urls: str, local: Path | str = "") -> None:
 def test_from_a_url(data: Path, packed: bytes, capsys: pytest.CaptureFixture[str]) -> None:
     with Site(serve(packed)) as site:
         fetch(data, site.url)
-        assert capsys.readouterr().out == f"downloading {site.url}\ntook {data / FOLDER.name} from {site.url}\n"
+        assert (
+            capsys.readouterr().out
+            == f"downloading {site.url}\ntook {data / FOLDER.name} from {site.url}\n"
+        )
         fetch(data, site.url)
     assert capsys.readouterr().out == f"{data / FOLDER.name} is there already\n"
     assert len(site.requests) == 1
@@ -54,8 +59,19 @@ def test_its_connections_are_heard(tmp_path: Path, packed: bytes) -> None:
     checkout = tmp_path / "checkout"
     with Site(serve(packed)) as site:
         copy_checkout(checkout, {"data.urls": [site.url]})
-        env = {**environment(checkout), **listening(tmp_path / "connections"), "CIFAR10_ARCHIVE": ""}
-        done = subprocess.run([sys.executable, "-m", "stages.fetch"], cwd=checkout, env=env, capture_output=True, text=True, check=False)
+        env = {
+            **environment(checkout),
+            **listening(tmp_path / "connections"),
+            "CIFAR10_ARCHIVE": "",
+        }
+        done = subprocess.run(
+            [sys.executable, "-m", "stages.fetch"],
+            cwd=checkout,
+            env=env,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     assert "no URL of data.urls gave" in done.stderr  # its files are not CIFAR-10's
     assert len(site.requests) == 1
     connected = [event for event in heard(tmp_path / "connections") if event.kind == "connects"]
@@ -67,7 +83,11 @@ def test_its_connections_are_heard(tmp_path: Path, packed: bytes) -> None:
 def test_what_is_not_whole_is_fetched_again(data: Path, packed: bytes, change: str) -> None:
     with Site(serve(packed)) as site:
         fetch(data, site.url)
-        path = data / FOLDER.name / {"more": "more", "other": "test_batch", "missing": "test_batch"}[change]
+        path = (
+            data
+            / FOLDER.name
+            / {"more": "more", "other": "test_batch", "missing": "test_batch"}[change]
+        )
         path.write_bytes(b"x") if change != "missing" else path.unlink()
         fetch(data, site.url)
     assert len(site.requests) == 2
@@ -103,7 +123,9 @@ def test_next_source(data: Path, packed: bytes, capsys: pytest.CaptureFixture[st
         }
         fetch(data, *(site.url for site in (*bad, good, spare)))
     assert not spare.requests
-    lines = [line for line in capsys.readouterr().out.splitlines() if not line.startswith("downloading ")]
+    lines = [
+        line for line in capsys.readouterr().out.splitlines() if not line.startswith("downloading ")
+    ]
     for (site, said), line in zip(bad.items(), lines[:-1], strict=True):
         assert line.startswith(f"{site.url}: ")
         assert said in line
@@ -111,13 +133,18 @@ def test_next_source(data: Path, packed: bytes, capsys: pytest.CaptureFixture[st
 
 def test_no_source(data: Path, packed: bytes) -> None:
     """One line names each failure and the way out; the wrong file is gone, the part that broke off stays; the next time goes on from it."""
-    with Site(serve(b"wrong")) as wrong, Site(serve(packed, most=50_000), status(403), serve(packed)) as breaks:
+    with (
+        Site(serve(b"wrong")) as wrong,
+        Site(serve(packed, most=50_000), status(403), serve(packed)) as breaks,
+    ):
         with pytest.raises(BenchmarkError, match=r"no URL of data.urls gave") as caught:
             fetch(data, wrong.url, breaks.url)
         for part in (f"{wrong.url}: not a tar", f"{breaks.url}: HTTP 403", "CIFAR10_ARCHIVE"):
             assert part in str(caught.value)
         assert "\n" not in str(caught.value)
-        assert [len(content) for name, content in files(data).items() if name != "download/lock"] == [50_000]
+        assert [
+            len(content) for name, content in files(data).items() if name != "download/lock"
+        ] == [50_000]
         fetch(data, wrong.url, breaks.url)
     assert breaks.ranges()[-1] == "bytes=50000-"
 
@@ -139,11 +166,16 @@ def test_local_archive_or_folder_goes_first(data: Path, tmp_path: Path, packed: 
 
 
 @pytest.mark.parametrize("there", [False, True])
-def test_bad_local_archive_is_never_passed_over(data: Path, tmp_path: Path, packed: bytes, there: bool) -> None:
+def test_bad_local_archive_is_never_passed_over(
+    data: Path, tmp_path: Path, packed: bytes, there: bool
+) -> None:
     bad = tmp_path / "bad.tar.gz"
     if there:
         bad.write_bytes(packed[:-1000])
-    with Site(serve(packed)) as site, pytest.raises(BenchmarkError, match=f"CIFAR10_ARCHIVE={bad}: "):
+    with (
+        Site(serve(packed)) as site,
+        pytest.raises(BenchmarkError, match=f"CIFAR10_ARCHIVE={bad}: "),
+    ):
         fetch(data, site.url, local=bad)
     assert not site.requests
     assert not (data / FOLDER.name).exists()
@@ -168,8 +200,12 @@ def test_killed_in_the_middle(tmp_path: Path, packed: bytes) -> None:
         (tmp_path / "contents" / name).write_bytes(content)
     run = [sys.executable, "-c", KILLED]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    with Site(serve(packed, most=200_000, stall=True, ETag='"1"'), serve(packed, ETag='"1"')) as site:
-        with subprocess.Popen([*run, site.url], cwd=tmp_path, env=env, stdout=subprocess.DEVNULL) as process:
+    with Site(
+        serve(packed, most=200_000, stall=True, ETag='"1"'), serve(packed, ETag='"1"')
+    ) as site:
+        with subprocess.Popen(
+            [*run, site.url], cwd=tmp_path, env=env, stdout=subprocess.DEVNULL
+        ) as process:
             try:
                 part = wait_for_part(tmp_path / "data" / "download", 190_000)
                 with pytest.raises(BenchmarkError, match="another fetch is at work"):
@@ -178,11 +214,15 @@ def test_killed_in_the_middle(tmp_path: Path, packed: bytes) -> None:
                 process.send_signal(signal.SIGKILL)
         had = part.stat().st_size
         assert not (tmp_path / "data" / FOLDER.name).exists()
-        done = subprocess.run([*run, site.url], cwd=tmp_path, env=env, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [*run, site.url], cwd=tmp_path, env=env, capture_output=True, text=True, check=True
+        )
     assert f"from byte {had:,} on" in done.stdout
     assert site.ranges() == [None, f"bytes={had}-"]
     assert site.requests[1]["If-Range"] == '"1"'
-    assert files(tmp_path / "data") == {f"{FOLDER.name}/{name}": content for name, content in CONTENTS.items()}
+    assert files(tmp_path / "data") == {
+        f"{FOLDER.name}/{name}": content for name, content in CONTENTS.items()
+    }
 
 
 def wait_for_part(downloads: Path, size: int) -> Path:
@@ -194,21 +234,32 @@ def wait_for_part(downloads: Path, size: int) -> Path:
     raise TimeoutError(f"no part of {size} bytes in {downloads}")
 
 
-def run_stage(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def run_stage(
+    folder: Path, *arguments: str, **environment: str
+) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
     return subprocess.run(
-        [sys.executable, "-m", "stages.fetch", *arguments], cwd=folder, env=env, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "stages.fetch", *arguments],
+        cwd=folder,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
 def test_stage_makes_the_synthetic_set(tmp_path: Path) -> None:
     text = (ROOT / "params.yaml").read_text()
     (tmp_path / "params.yaml").write_text(
-        text.replace("source: cifar10", "source: synthetic").replace("train_images: 5000", "train_images: 50")
+        text.replace("source: cifar10", "source: synthetic").replace(
+            "train_images: 5000", "train_images: 50"
+        )
     )
     done = run_stage(tmp_path, CIFAR10_ARCHIVE="nowhere")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == "wrote the synthetic set, 50 + 1,000 images, to data/cifar-10-batches-py\n"
+    assert (
+        done.stdout == "wrote the synthetic set, 50 + 1,000 images, to data/cifar-10-batches-py\n"
+    )
     assert len(files(tmp_path / FOLDER)) == 8
 
 
@@ -217,12 +268,17 @@ def test_stage_says_what_is_wrong_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "empty").touch()
     done = run_stage(tmp_path, CIFAR10_ARCHIVE="empty")
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "fetch: CIFAR10_ARCHIVE=empty: not a tar archive, or a damaged one: empty file\n"
+    assert (
+        done.stderr
+        == "fetch: CIFAR10_ARCHIVE=empty: not a tar archive, or a damaged one: empty file\n"
+    )
     done = run_stage(tmp_path, "now")
     assert (done.returncode, done.stderr) == (1, "fetch: takes no arguments, got now\n")
 
 
 def test_stage_imports_no_deep_learning_framework() -> None:
     code = "import sys, stages.fetch; print([name for name in ('tensorflow', 'keras', 'jax', 'pandas') if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert done.stdout == "[]\n"

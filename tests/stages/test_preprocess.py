@@ -28,7 +28,9 @@ def test_is_what_the_original_does(source: Path, tmp_path: Path, subtract: bool)
     for name, x, y in (("train", x_train, y_train), ("test", x_test, y_test)):
         split = arrays.open_split(tmp_path / "arrays" / name)
         assert split.images.dtype == np.float32
-        np.testing.assert_allclose(split.images, x, atol=2e-6)  # NumPy's float32 mean is rounded, ours is exact
+        np.testing.assert_allclose(
+            split.images, x, atol=2e-6
+        )  # NumPy's float32 mean is rounded, ours is exact
         np.testing.assert_array_equal(split.labels, y)
         assert split.source == "synthetic"
         assert len(split.classes) == 10
@@ -98,7 +100,9 @@ def _forget(folder: Path) -> None:
         (_forget, "about.json: no 'source'"),
     ],
 )
-def test_damaged_arrays_are_one_line(source: Path, tmp_path: Path, damage: object, said: str) -> None:
+def test_damaged_arrays_are_one_line(
+    source: Path, tmp_path: Path, damage: object, said: str
+) -> None:
     preprocess(source, tmp_path / "arrays", "synthetic", True)
     assert callable(damage)
     damage(tmp_path / "arrays" / "test")

@@ -42,7 +42,12 @@ def made(network: Network, runs: int = 3, **changes: Any) -> dict[str, Any]:
         "backend": "tensorflow",
         "float32_products": "float32",
         "precision": "float32",
-        "versions": {"python": "3.11.7", "keras": "3.15.1", "tensorflow": "2.21.0", "numpy": "2.4.6"},
+        "versions": {
+            "python": "3.11.7",
+            "keras": "3.15.1",
+            "tensorflow": "2.21.0",
+            "numpy": "2.4.6",
+        },
         "runs": [{"seed": seed, **run} for seed in range(runs)],
         **changes,
     }
@@ -61,7 +66,9 @@ def write(runs: Path, name: str, content: dict[str, Any]) -> Path:
     return path
 
 
-def test_page_and_terminal_show_the_same_figures_and_the_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
+def test_page_and_terminal_show_the_same_figures_and_the_same_input_gives_the_same_bytes(
+    tmp_path: Path,
+) -> None:
     write(tmp_path / "runs", "model", made(MODEL))
     page = tmp_path / "README.md"
     text = report(LISTED, tmp_path)
@@ -70,10 +77,18 @@ def test_page_and_terminal_show_the_same_figures_and_the_same_input_gives_the_sa
     assert page.read_bytes() == first
     lines = first.decode().splitlines()
     assert lines[0].startswith("# ")
-    assert lines[2] == "Rendered by `dvc repro report` (`python -m stages.report`); do not edit by hand."
+    assert (
+        lines[2]
+        == "Rendered by `dvc repro report` (`python -m stages.report`); do not edit by hand."
+    )
     assert "91.50 ± 0.21 (n=3)" in first.decode()
     assert "91.50 ± 0.21 (n=3)" in text
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["README.md", "plots", "published.csv", "runs"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "README.md",
+        "plots",
+        "published.csv",
+        "runs",
+    ]
 
 
 def test_no_runs_folder_is_nothing_trained(tmp_path: Path) -> None:
@@ -99,7 +114,10 @@ def test_a_file_of_another_network_than_params_yaml_says_fills_no_row(tmp_path: 
     write(tmp_path, "model", made(Network(version=1, n=9)))
     figures, left_out = read_metrics(LISTED, tmp_path)
     assert not figures
-    assert "model.json` (of ResNet56v1, where model is now ResNet20v1: run `dvc repro evaluate@model`)" in left_out
+    assert (
+        "model.json` (of ResNet56v1, where model is now ResNet20v1: run `dvc repro evaluate@model`)"
+        in left_out
+    )
 
 
 @pytest.mark.parametrize(
@@ -119,7 +137,9 @@ def test_a_file_of_another_network_than_params_yaml_says_fills_no_row(tmp_path: 
         ({"runs": [{"seed": 0}] * 3}, "runs.0.accuracy: missing"),
     ],
 )
-def test_a_broken_metrics_file_is_one_line_with_file_and_key(tmp_path: Path, changes: dict[str, Any], complaint: str) -> None:
+def test_a_broken_metrics_file_is_one_line_with_file_and_key(
+    tmp_path: Path, changes: dict[str, Any], complaint: str
+) -> None:
     path = write(tmp_path, "model", {**made(MODEL), **changes})
     with pytest.raises(BenchmarkError) as caught:
         read_metrics(LISTED, tmp_path)
@@ -139,7 +159,9 @@ def test_every_key_of_a_metrics_file_is_needed(tmp_path: Path, key: str) -> None
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1]", "\ufeff{}"])
-def test_a_file_that_is_no_json_object_is_one_line_and_leaves_the_page(tmp_path: Path, text: str) -> None:
+def test_a_file_that_is_no_json_object_is_one_line_and_leaves_the_page(
+    tmp_path: Path, text: str
+) -> None:
     path = write(tmp_path / "runs", "model", {})
     path.write_text(text, encoding="utf-8")
     page = tmp_path / "README.md"
@@ -171,7 +193,12 @@ def test_the_stage_runs_as_a_command_without_a_deep_learning_framework(tmp_path:
         "print(sorted({'keras', 'tensorflow', 'jax', 'torch'} & set(sys.modules)))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.stderr == ""
     assert done.stdout.splitlines()[-2:] == ["written to metrics/README.md, with the notes", "[]"]

@@ -16,9 +16,13 @@ Images = NDArray[np.float32]
 def keras_own(image: Images, row: float, column: float, flip: bool, order: int) -> Images:
     from keras.src.legacy.preprocessing.image import ImageDataGenerator
 
-    generator = ImageDataGenerator(fill_mode="nearest", interpolation_order=order, data_format="channels_last")
+    generator = ImageDataGenerator(
+        fill_mode="nearest", interpolation_order=order, data_format="channels_last"
+    )
     # x is along the columns for Keras
-    return np.asarray(generator.apply_transform(image, {"tx": column, "ty": row, "flip_horizontal": flip}))
+    return np.asarray(
+        generator.apply_transform(image, {"tx": column, "ty": row, "flip_horizontal": flip})
+    )
 
 
 def ours(images: Images, shifts: Any, flips: Any, order: int) -> Images:
@@ -26,7 +30,11 @@ def ours(images: Images, shifts: Any, flips: Any, order: int) -> Images:
 
     from resnet.training.augment import augment
 
-    return np.asarray(ops.convert_to_numpy(augment(ops.convert_to_tensor(images), np.float32(shifts), np.array(flips), order)))
+    return np.asarray(
+        ops.convert_to_numpy(
+            augment(ops.convert_to_tensor(images), np.float32(shifts), np.array(flips), order)
+        )
+    )
 
 
 @pytest.mark.parametrize("order", [0, 1])
@@ -48,13 +56,19 @@ def test_is_keras_own_shift_and_flip(order: int) -> None:
 @pytest.mark.parametrize("shift", [(0, 0), (3, -2), (40, -40), (0.5, -0.5), (31.4, 0)])
 def test_bounds(order: int, shift: tuple[float, float]) -> None:
     image = np.random.default_rng(5).normal(size=(1, 32, 32, 3)).astype(np.float32)
-    np.testing.assert_allclose(ours(image, [shift], [False], order)[0], keras_own(image[0], *shift, False, order), atol=1e-5)
+    np.testing.assert_allclose(
+        ours(image, [shift], [False], order)[0],
+        keras_own(image[0], *shift, False, order),
+        atol=1e-5,
+    )
 
 
 def test_nothing_drawn_changes_nothing() -> None:
     images = np.random.default_rng(5).normal(size=(4, 32, 32, 3)).astype(np.float32)
     for order in (0, 1):
-        np.testing.assert_array_equal(ours(images, np.zeros((4, 2)), np.zeros(4, bool), order), images)
+        np.testing.assert_array_equal(
+            ours(images, np.zeros((4, 2)), np.zeros(4, bool), order), images
+        )
 
 
 @pytest.mark.parametrize("flip", [False, True])
@@ -62,14 +76,23 @@ def test_a_crop_is_that_of_the_image_padded_with_zeros(flip: bool) -> None:
     images = np.random.default_rng(5).normal(size=(81, 32, 32, 3)).astype(np.float32)
     shifts = [(row, column) for row in range(-4, 5) for column in range(-4, 5)]
     padded = np.pad(images, ((0, 0), (4, 4), (4, 4), (0, 0)))
-    expected = [image[4 + row : 36 + row, 4 + column : 36 + column] for image, (row, column) in zip(padded, shifts, strict=True)]
+    expected = [
+        image[4 + row : 36 + row, 4 + column : 36 + column]
+        for image, (row, column) in zip(padded, shifts, strict=True)
+    ]
     if flip:
         expected = [image[:, ::-1] for image in expected]
     from keras import ops
 
     from resnet.training.augment import augment
 
-    cropped = augment(ops.convert_to_tensor(images), np.array(shifts, np.float32), np.full(81, flip), 0, padded=True)
+    cropped = augment(
+        ops.convert_to_tensor(images),
+        np.array(shifts, np.float32),
+        np.full(81, flip),
+        0,
+        padded=True,
+    )
     np.testing.assert_array_equal(ops.convert_to_numpy(cropped), expected)
 
 
@@ -83,14 +106,19 @@ def test_every_crop_occurs_as_often() -> None:
 
 def test_a_crop_leaves_the_order_alone() -> None:
     images = np.arange(320, dtype=np.int32)
-    np.testing.assert_array_equal(epoch_draws(0, 0, images, 32, 0.1, True, 4).order, epoch_draws(0, 0, images, 32, 0.1, True).order)
+    np.testing.assert_array_equal(
+        epoch_draws(0, 0, images, 32, 0.1, True, 4).order,
+        epoch_draws(0, 0, images, 32, 0.1, True).order,
+    )
 
 
 def test_every_offset_occurs_up_to_the_last() -> None:
     draws = epoch_draws(0, 0, np.arange(20_000, dtype=np.int32), 32, shift=0.1, flip=True)
     offsets, counts = np.unique(np.floor(draws.shifts + 0.5), return_counts=True)
     assert offsets.tolist() == [-3, -2, -1, 0, 1, 2, 3]
-    expected = np.array([0.7, 1, 1, 1, 1, 1, 0.7]) / 6.4  # uniform over ±3.2: the outermost get the part beyond 2.5
+    expected = (
+        np.array([0.7, 1, 1, 1, 1, 1, 0.7]) / 6.4
+    )  # uniform over ±3.2: the outermost get the part beyond 2.5
     np.testing.assert_allclose(counts / counts.sum(), expected, atol=0.01)
     assert np.abs(draws.shifts).max() <= 3.2
     assert abs(draws.flips.mean() - 0.5) < 0.02
@@ -121,7 +149,9 @@ def test_draws_are_keyed_by_seed_and_epoch() -> None:
 
 def test_no_shift_and_no_flip_leave_the_order_alone() -> None:
     images = np.arange(320, dtype=np.int32)
-    still, moving = (epoch_draws(0, 0, images, 32, shift, flip) for shift, flip in ((0.0, False), (0.1, True)))
+    still, moving = (
+        epoch_draws(0, 0, images, 32, shift, flip) for shift, flip in ((0.0, False), (0.1, True))
+    )
     assert not still.shifts.any()
     assert not still.flips.any()
     np.testing.assert_array_equal(still.order, moving.order)

@@ -33,14 +33,20 @@ np.savez(sys.argv[1], *run.model.get_weights(), loss=epochs[0].loss)
 
 def on(backend: str, cache: Path) -> dict[str, str]:
     """The environment for that backend; JAX keeps what it compiled, since each test compiles much the same anew."""
-    jax = {"JAX_PLATFORMS": "cpu", "JAX_COMPILATION_CACHE_DIR": str(cache), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+    jax = {
+        "JAX_PLATFORMS": "cpu",
+        "JAX_COMPILATION_CACHE_DIR": str(cache),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
     return {**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": str(ROOT), **jax}
 
 
 def test_training_and_augmentation_on_jax(tmp_path: Path) -> None:
     files = ["tests/training/test_loop.py", "tests/training/test_augment.py"]
     command = [sys.executable, "-m", "pytest", "-n", "0", *files]
-    done = subprocess.run(command, cwd=ROOT, env=on("jax", tmp_path), capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=ROOT, env=on("jax", tmp_path), capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout
 
 
@@ -49,7 +55,13 @@ def test_an_epoch_is_the_same_on_both(tmp_path: Path) -> None:
     results = []
     for backend in ("tensorflow", "jax"):
         path = f"{tmp_path}/{backend}.npz"
-        subprocess.run([sys.executable, "-c", SIDE_BY_SIDE, path], cwd=ROOT, env=on(backend, tmp_path), check=True, capture_output=True)
+        subprocess.run(
+            [sys.executable, "-c", SIDE_BY_SIDE, path],
+            cwd=ROOT,
+            env=on(backend, tmp_path),
+            check=True,
+            capture_output=True,
+        )
         results.append(np.load(path))
     a, b = results
     assert a["loss"] == pytest.approx(b["loss"], rel=1e-4)

@@ -54,12 +54,22 @@ def trained(
     return run, epochs, weights
 
 
-SGD = {"recipes.keras.optimizer": "sgd", "recipes.keras.learning_rate": 0.005, "recipes.keras.momentum": 0.9}
+SGD = {
+    "recipes.keras.optimizer": "sgd",
+    "recipes.keras.learning_rate": 0.005,
+    "recipes.keras.momentum": 0.9,
+}
 
 
 @pytest.mark.parametrize(
     ("version", "optimizer", "changes", "most_steps"),
-    [(1, "adam", {}, 1), (2, "adam", {}, 1), (1, "sgd", SGD, 1), (2, "sgd", SGD, 1), (1, "sgd", SGD, 5)],
+    [
+        (1, "adam", {}, 1),
+        (2, "adam", {}, 1),
+        (1, "sgd", SGD, 1),
+        (2, "sgd", SGD, 1),
+        (1, "sgd", SGD, 5),
+    ],
 )
 def test_steps_are_keras_own(
     settings: Settings,
@@ -76,7 +86,13 @@ def test_steps_are_keras_own(
     from resnet import model
     from resnet.training import normalization
 
-    still = {"augment.shift": 0.0, "augment.flip": False, "recipes.keras.epochs": 1, "recipes.keras.l2": 1e-2, "model.version": version}
+    still = {
+        "augment.shift": 0.0,
+        "augment.flip": False,
+        "recipes.keras.epochs": 1,
+        "recipes.keras.l2": 1e-2,
+        "model.version": version,
+    }
     chosen = settings(small({**still, **changes}))
     recipe = chosen.variant("model").recipe
     _, (epoch,), (weights,) = trained(chosen, split, device, most_steps=most_steps)
@@ -85,10 +101,19 @@ def test_steps_are_keras_own(
     model.initialize(reference, draws.weights_generator(0))
     twin = normalization.fused(reference)
     twin.set_weights(reference.get_weights())
-    kinds = {"adam": keras.optimizers.Adam(recipe.learning_rate), "sgd": keras.optimizers.SGD(recipe.learning_rate, recipe.momentum)}
-    twin.compile(kinds[optimizer], keras.losses.SparseCategoricalCrossentropy(), jit_compile=device.backend == "jax")
+    kinds = {
+        "adam": keras.optimizers.Adam(recipe.learning_rate),
+        "sgd": keras.optimizers.SGD(recipe.learning_rate, recipe.momentum),
+    }
+    twin.compile(
+        kinds[optimizer],
+        keras.losses.SparseCategoricalCrossentropy(),
+        jit_compile=device.backend == "jax",
+    )
     losses = []
-    for batch in draws.epoch_draws(0, 0, np.arange(len(split.images), dtype=np.int32), recipe.batch_size, 0.0, False).order:
+    for batch in draws.epoch_draws(
+        0, 0, np.arange(len(split.images), dtype=np.int32), recipe.batch_size, 0.0, False
+    ).order:
         twin.reset_metrics()
         losses.append(twin.train_on_batch(split.images[batch], split.labels[batch]))
     assert len(losses) == 10
@@ -98,14 +123,18 @@ def test_steps_are_keras_own(
         if device.backend == "tensorflow" and not device.gpu:
             np.testing.assert_array_equal(ours, theirs)
         elif optimizer == "sgd":  # XLA regroups what it fuses, and in a loop otherwise than outside
-            np.testing.assert_allclose(ours, theirs, atol=1e-4 if device.gpu or most_steps > 1 else 1e-6)
+            np.testing.assert_allclose(
+                ours, theirs, atol=1e-4 if device.gpu or most_steps > 1 else 1e-6
+            )
         elif not re.search(r"conv2d\w*/bias", variable.path):
             # Ahead of a batch normalization the gradient of a bias is exactly zero: what is left of it is rounding, which Adam scales
             # up to whole steps. The moving means follow those biases, at a hundredth.
             np.testing.assert_allclose(ours, theirs, atol=1e-3 if device.gpu else 1e-5)
 
 
-def test_images_gathered_ahead_give_the_same_bits(settings: Settings, split: arrays.Split, device: backend.Device) -> None:
+def test_images_gathered_ahead_give_the_same_bits(
+    settings: Settings, split: arrays.Split, device: backend.Device
+) -> None:
     chosen = settings(small({"train.holdout.fraction": 0.2}))
     _, a, weights_a = trained(chosen, split, device)
     _, b, weights_b = trained(chosen, split, device, resident=False)
@@ -117,16 +146,28 @@ def test_the_number_of_steps_in_a_call(device: backend.Device) -> None:
     from resnet import model
     from resnet.training import loop as training
 
-    assert [training.steps_per_call(1562, most) for most in (1, 21, 51, 71, 9999)] == [1, 11, 22, 71, 1562]
+    assert [training.steps_per_call(1562, most) for most in (1, 21, 51, 71, 9999)] == [
+        1,
+        11,
+        22,
+        71,
+        1562,
+    ]
     assert training.steps_per_call(97, 50) == 1
     network = model.build(1, 20)
-    card = backend.Device("a card", gpu=True, backend="jax", float32_products="tf32", deterministic=False)
+    card = backend.Device(
+        "a card", gpu=True, backend="jax", float32_products="tf32", deterministic=False
+    )
     assert training.steps_at_most(network, 32, card) == 51  # 7.8 GFLOP a step
     assert training.steps_at_most(network, 10**6, card) == 1
-    assert training.steps_at_most(network, 32, device) == (1 if device.backend == "jax" and not device.gpu else 51)
+    assert training.steps_at_most(network, 32, device) == (
+        1 if device.backend == "jax" and not device.gpu else 51
+    )
 
 
-def test_the_same_seed_gives_the_same_bits(settings: Settings, split: arrays.Split, device: backend.Device) -> None:
+def test_the_same_seed_gives_the_same_bits(
+    settings: Settings, split: arrays.Split, device: backend.Device
+) -> None:
     chosen = settings(small())
     (_, a, weights_a), (_, b, weights_b) = (trained(chosen, split, device) for _ in range(2))
     assert [epoch[:-1] for epoch in a] == [epoch[:-1] for epoch in b]  # all but the seconds
@@ -144,7 +185,9 @@ def test_learns(settings: Settings, split: arrays.Split, device: backend.Device)
     assert all(epoch.val_loss is None for epoch in epochs)
 
 
-def test_held_out_images_are_scored_as_keras_scores_them(settings: Settings, split: arrays.Split, device: backend.Device) -> None:
+def test_held_out_images_are_scored_as_keras_scores_them(
+    settings: Settings, split: arrays.Split, device: backend.Device
+) -> None:
     import keras
 
     chosen = settings(small({"train.holdout.fraction": 0.3, "recipes.keras.epochs": 1}))
@@ -156,7 +199,9 @@ def test_held_out_images_are_scored_as_keras_scores_them(settings: Settings, spl
     assert epoch.val_accuracy == pytest.approx(accuracy)
 
 
-def test_held_out_images_are_not_trained_on(settings: Settings, split: arrays.Split, device: backend.Device) -> None:
+def test_held_out_images_are_not_trained_on(
+    settings: Settings, split: arrays.Split, device: backend.Device
+) -> None:
     chosen = settings(small({"train.holdout.fraction": 0.5, "recipes.keras.epochs": 1}))
     _, held_out = draws.holdout_indices(len(split.images), 0.5)
     spoiled = np.array(split.images)
@@ -166,10 +211,21 @@ def test_held_out_images_are_not_trained_on(settings: Settings, split: arrays.Sp
     assert all(np.array_equal(x, y) for x, y in zip(a[0], b[0], strict=True))
 
 
-def test_plateau_lowers_the_rate_where_something_is_held_out(settings: Settings, split: arrays.Split, device: backend.Device) -> None:
-    plateau = {"recipes.keras.plateau_factor": 0.5, "recipes.keras.plateau_patience": 1, "recipes.keras.learning_rate": 1e-12}
+def test_plateau_lowers_the_rate_where_something_is_held_out(
+    settings: Settings, split: arrays.Split, device: backend.Device
+) -> None:
+    plateau = {
+        "recipes.keras.plateau_factor": 0.5,
+        "recipes.keras.plateau_patience": 1,
+        "recipes.keras.learning_rate": 1e-12,
+    }
     # a rate too small to change anything, so each epoch's loss is a plateau's; the moving statistics settle meanwhile
-    changes = {"train.holdout.fraction": 0.3, "recipes.keras.epochs": 4, "recipes.keras.plateau_min_rate": 0.0, **plateau}
+    changes = {
+        "train.holdout.fraction": 0.3,
+        "recipes.keras.epochs": 4,
+        "recipes.keras.plateau_min_rate": 0.0,
+        **plateau,
+    }
     _, epochs, _ = trained(settings(small(changes)), split, device)
     from resnet.training.schedule import plateau_scale
 
@@ -178,27 +234,45 @@ def test_plateau_lowers_the_rate_where_something_is_held_out(settings: Settings,
     assert [epoch.learning_rate for epoch in epochs] == pytest.approx(expected)
 
 
-def test_the_originals_own_hold_out_is_the_test_set(settings: Settings, split: arrays.Split, device: backend.Device) -> None:
-    chosen = settings(small({"train.holdout.split": "test", "train.holdout.fraction": 1, "recipes.keras.epochs": 1}))
+def test_the_originals_own_hold_out_is_the_test_set(
+    settings: Settings, split: arrays.Split, device: backend.Device
+) -> None:
+    chosen = settings(
+        small(
+            {"train.holdout.split": "test", "train.holdout.fraction": 1, "recipes.keras.epochs": 1}
+        )
+    )
     half = arrays.Split(split.images[:100], split.labels[:100], *list(vars(split).values())[2:])
     _, (epoch,), weights = trained(chosen, split, device, test=half)
     _, _, plain = trained(settings(small({"recipes.keras.epochs": 1})), split, device)
     assert round(epoch.val_accuracy * 100, 6) % 1 == 0  # of 100 images
-    assert all(np.array_equal(x, y) for x, y in zip(weights[0], plain[0], strict=True))  # all others train
+    assert all(
+        np.array_equal(x, y) for x, y in zip(weights[0], plain[0], strict=True)
+    )  # all others train
 
 
-def test_a_loss_that_is_not_finite_stops_the_run(settings: Settings, split: arrays.Split, device: backend.Device) -> None:
-    chosen = settings(small({"recipes.keras.optimizer": "sgd", "recipes.keras.learning_rate": 1e30}))
-    with pytest.raises(BenchmarkError, match=r"loss (nan|inf) in epoch 1, at a learning rate of 1e\+30"):
+def test_a_loss_that_is_not_finite_stops_the_run(
+    settings: Settings, split: arrays.Split, device: backend.Device
+) -> None:
+    chosen = settings(
+        small({"recipes.keras.optimizer": "sgd", "recipes.keras.learning_rate": 1e30})
+    )
+    with pytest.raises(
+        BenchmarkError, match=r"loss (nan|inf) in epoch 1, at a learning rate of 1e\+30"
+    ):
         trained(chosen, split, device)
 
 
-def test_too_few_images_for_a_batch(settings: Settings, split: arrays.Split, device: backend.Device) -> None:
+def test_too_few_images_for_a_batch(
+    settings: Settings, split: arrays.Split, device: backend.Device
+) -> None:
     with pytest.raises(BenchmarkError, match="batch_size is 512, but there are only 330 images"):
         trained(settings(small({"recipes.keras.batch_size": 512})), split, device)
 
 
-def test_bfloat16_keeps_weights_statistics_and_softmax_in_float32(settings: Settings, split: arrays.Split) -> None:
+def test_bfloat16_keeps_weights_statistics_and_softmax_in_float32(
+    settings: Settings, split: arrays.Split
+) -> None:
     from resnet import model
 
     device = backend.start("bfloat16")
@@ -218,7 +292,9 @@ def test_bfloat16_keeps_weights_statistics_and_softmax_in_float32(settings: Sett
     assert model.build(1, 8).layers[1].compute_dtype == "float32"
 
 
-def test_checkpoint_is_stock_keras(settings: Settings, split: arrays.Split, device: backend.Device, tmp_path: Path) -> None:
+def test_checkpoint_is_stock_keras(
+    settings: Settings, split: arrays.Split, device: backend.Device, tmp_path: Path
+) -> None:
     import keras
 
     run, _, weights = trained(settings(small()), split, device)

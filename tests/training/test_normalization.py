@@ -36,16 +36,28 @@ def test_layer_is_the_formula(dtype: str) -> None:
     scale = 1 / np.sqrt(variance + 1e-3)
     normal = (exact - mean) * scale
     upstream = weight * gamma
-    wanted = scale / n * (n * upstream - upstream.sum((0, 1, 2)) - normal * (upstream * normal).sum((0, 1, 2)))
+    wanted = (
+        scale
+        / n
+        * (n * upstream - upstream.sum((0, 1, 2)) - normal * (upstream * normal).sum((0, 1, 2)))
+    )
     rough = {"float32": 1e-5, "mixed_bfloat16": 3e-2}[dtype]  # of what leaves the layer
     np.testing.assert_allclose(tf.cast(outputs, tf.float32), normal * gamma + beta, atol=rough)
     np.testing.assert_allclose(tf.cast(gradients[0], tf.float32), wanted, atol=rough)
-    np.testing.assert_allclose(gradients[1], (weight * normal).sum((0, 1, 2)), atol=1e-4 if dtype == "float32" else 0.2)
-    np.testing.assert_allclose(gradients[2], weight.sum((0, 1, 2)), atol=1e-4 if dtype == "float32" else 0.2)
-    np.testing.assert_allclose(layer.moving_mean, 0.1 * mean, rtol=1e-5)  # statistics are float32 in both
+    np.testing.assert_allclose(
+        gradients[1], (weight * normal).sum((0, 1, 2)), atol=1e-4 if dtype == "float32" else 0.2
+    )
+    np.testing.assert_allclose(
+        gradients[2], weight.sum((0, 1, 2)), atol=1e-4 if dtype == "float32" else 0.2
+    )
+    np.testing.assert_allclose(
+        layer.moving_mean, 0.1 * mean, rtol=1e-5
+    )  # statistics are float32 in both
     np.testing.assert_allclose(layer.moving_variance, 0.9 + 0.1 * variance, rtol=1e-5)
     resting = (exact - layer.moving_mean) / np.sqrt(layer.moving_variance + 1e-3) * gamma + beta
-    np.testing.assert_allclose(tf.cast(layer(inputs, training=False), tf.float32), resting, atol=rough * 3)
+    np.testing.assert_allclose(
+        tf.cast(layer(inputs, training=False), tf.float32), resting, atol=rough * 3
+    )
 
 
 @pytest.mark.parametrize(("version", "depth"), [(1, 8), (2, 11)])
@@ -59,15 +71,24 @@ def test_twin_is_the_stock_network(version: int, depth: int) -> None:
     stock = model.build(version, depth)
     model.initialize(stock, draws.weights_generator(0))
     twin = normalization.fused(stock)
-    assert [variable.shape for variable in twin.trainable_variables] == [variable.shape for variable in stock.trainable_variables]
-    assert sum(type(layer) is normalization.FusedBatchNormalization for layer in twin.layers) == {8: 7, 11: 10}[depth]
+    assert [variable.shape for variable in twin.trainable_variables] == [
+        variable.shape for variable in stock.trainable_variables
+    ]
+    assert (
+        sum(type(layer) is normalization.FusedBatchNormalization for layer in twin.layers)
+        == {8: 7, 11: 10}[depth]
+    )
     twin.set_weights(stock.get_weights())
     rng = np.random.default_rng(0)
     x, y = rng.normal(0, 0.25, (32, 32, 32, 3)).astype(np.float32), rng.integers(0, 10, 32)
     start = twin.get_weights()
     np.testing.assert_allclose(twin(x, training=False), stock(x, training=False), atol=1e-6)
     for network in (stock, twin):
-        network.compile(keras.optimizers.SGD(1.0), keras.losses.SparseCategoricalCrossentropy(), jit_compile=False)
+        network.compile(
+            keras.optimizers.SGD(1.0),
+            keras.losses.SparseCategoricalCrossentropy(),
+            jit_compile=False,
+        )
         network.train_on_batch(x, y)
     for theirs, ours, before in zip(stock.get_weights(), twin.get_weights(), start, strict=True):
         # a last bit that puts an activation on the other side of a ReLU's kink is seen in the gradient's third digit

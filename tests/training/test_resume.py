@@ -16,7 +16,9 @@ from tests.conftest import ROOT
 
 
 def state(epochs: int) -> resume.Saved:
-    return resume.Saved(epochs, {"weights": np.full(1000, epochs, np.float32)}, {"losses": [0.1] * epochs})
+    return resume.Saved(
+        epochs, {"weights": np.full(1000, epochs, np.float32)}, {"losses": [0.1] * epochs}
+    )
 
 
 @pytest.fixture
@@ -41,7 +43,9 @@ def test_the_last_two_are_kept_and_the_last_is_read(store: resume.Store) -> None
 
 
 @pytest.mark.parametrize("damage", ["cut", "bit", "empty"])
-def test_a_damaged_state_is_reported_and_the_one_before_used(store: resume.Store, damage: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_damaged_state_is_reported_and_the_one_before_used(
+    store: resume.Store, damage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     for epochs in (11, 10):
         (path,) = store.folder.glob(f"epoch{epochs}-*")
         content = path.read_bytes()
@@ -58,7 +62,10 @@ def test_no_space_left_loses_nothing(store: resume.Store, monkeypatch: pytest.Mo
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(BenchmarkError, match="No space left on device: the state after epoch 12 was not saved, that after epoch 11 is"):
+    with pytest.raises(
+        BenchmarkError,
+        match="No space left on device: the state after epoch 12 was not saved, that after epoch 11 is",
+    ):
         store.save(state(12))
     assert epochs_there(store) == [10, 11]
 
@@ -82,11 +89,18 @@ def test_a_result_takes_the_place_of_the_states_until_dvc_has_recorded_it(
     assert (tmp_path / "again" / "last.keras").read_bytes() == b"weights"
 
     lock = tmp_path / "dvc.lock"
-    for text in ("", "not: [yaml", "stages: 3\n", "stages: {other: {outs: [{path: a, md5: 00.dir}]}}\n"):
+    for text in (
+        "",
+        "not: [yaml",
+        "stages: 3\n",
+        "stages: {other: {outs: [{path: a, md5: 00.dir}]}}\n",
+    ):
         lock.write_text(text)
         resume.forget_recorded(store.folder.parent, lock)
         assert store.folder.exists()
-    lock.write_text(f"stages: {{train@model-0: {{outs: [{{path: a, md5: {resume.dvc_hash(result)}}}]}}}}\n")
+    lock.write_text(
+        f"stages: {{train@model-0: {{outs: [{{path: a, md5: {resume.dvc_hash(result)}}}]}}}}\n"
+    )
     resume.forget_recorded(store.folder.parent, lock)
     assert not store.folder.exists()
 
@@ -96,14 +110,20 @@ def test_a_result_takes_the_place_of_the_states_until_dvc_has_recorded_it(
     assert "damaged" in capsys.readouterr().out
 
 
-def test_a_second_trainer_is_told_which_process_has_the_run_and_a_kill_frees_it(tmp_path: Path) -> None:
+def test_a_second_trainer_is_told_which_process_has_the_run_and_a_kill_frees_it(
+    tmp_path: Path,
+) -> None:
     hold = "import sys, time; from pathlib import Path; from resnet import resume\n"
     hold += "with resume.alone(Path(sys.argv[1]), 'x'): print('held', flush=True); time.sleep(60)"
-    with subprocess.Popen([sys.executable, "-c", hold, str(tmp_path / "a" / "lock")], cwd=ROOT, stdout=subprocess.PIPE) as holder:
+    with subprocess.Popen(
+        [sys.executable, "-c", hold, str(tmp_path / "a" / "lock")], cwd=ROOT, stdout=subprocess.PIPE
+    ) as holder:
         assert holder.stdout
         assert holder.stdout.readline() == b"held\n"
         with (
-            pytest.raises(BenchmarkError, match=f"model is being trained already, by process {holder.pid} on "),
+            pytest.raises(
+                BenchmarkError, match=f"model is being trained already, by process {holder.pid} on "
+            ),
             resume.alone(tmp_path / "a" / "lock", "model"),
         ):
             pass
@@ -119,7 +139,9 @@ def signalled(number: signal.Signals) -> None:
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_the_first_signal_raises_and_the_second_does_not_wait(number: signal.Signals, status: int) -> None:
+def test_the_first_signal_raises_and_the_second_does_not_wait(
+    number: signal.Signals, status: int
+) -> None:
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     try:
         with pytest.raises(Interrupted) as caught:

@@ -22,7 +22,9 @@ def test_is_the_originals_step_for_step() -> None:
 
 def test_factors_are_of_the_base_and_may_rise() -> None:
     warm = warmed_up([(82, 0.1)], 1, 0.1)
-    assert [learning_rate(epoch, 0.1, warm) for epoch in (0, 1, 81, 82)] == pytest.approx([0.01, 0.1, 0.1, 0.01])
+    assert [learning_rate(epoch, 0.1, warm) for epoch in (0, 1, 81, 82)] == pytest.approx(
+        [0.01, 0.1, 0.1, 0.01]
+    )
     assert learning_rate(5, 0.1, []) == 0.1
     assert warmed_up(DROPS, 0, 0.1) == DROPS
 
@@ -49,4 +51,6 @@ def test_plateau_multiplies_the_schedule_and_stops_at_its_least() -> None:
     assert scale == pytest.approx(0.01)
     assert plateaued(1e-3, scale, 5e-7) == pytest.approx(1e-5)
     assert plateaued(1e-5, scale, 5e-7) == 5e-7
-    assert plateaued(1e-7, scale, 5e-7) == 1e-7  # a schedule below the plateau's least is left alone
+    assert (
+        plateaued(1e-7, scale, 5e-7) == 1e-7
+    )  # a schedule below the plateau's least is left alone
