@@ -22,7 +22,7 @@ from resnet.files import read_json, write_json, write_text
 
 RESULTS = Path(__file__).parent / "results.json"
 PAGE = Path(__file__).parent / "README.md"
-EPOCHS = {"recipes.keras.epochs": 40}  # enough for several kills within one run
+EPOCHS = {"recipes.original.epochs": 40}  # enough for several kills within one run
 PARTS = ("kills", "jax", "inputs")
 TRAININGS = (
     "start",

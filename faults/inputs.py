@@ -200,7 +200,7 @@ SAVED = r"\.resume/[^/]+/epoch.*\.npz"
 WARNING = r"warning: \.resume/.*damaged.*"
 UNREAD = r"- workspace: metrics/.*: model is not comparable"
 NAN = text('"accuracy": [0-9.]+', '"accuracy": NaN')
-SGD = {"recipes.keras.optimizer": "sgd"}
+SGD = {"recipes.original.optimizer": "sgd"}
 CASES = (
     Case("params.yaml: an unknown key", given({"train.epochs": 3})),
     Case("params.yaml: a negative n", given({"model.n": -1})),
@@ -273,10 +273,10 @@ CASES = (
     Case(
         "a review of no commit", nothing, (sys.executable, "-m", "scripts.review", "no-such-branch")
     ),
-    Case("a learning rate of 1e6", given({**SGD, "recipes.keras.learning_rate": 1e6})),
+    Case("a learning rate of 1e6", given({**SGD, "recipes.original.learning_rate": 1e6})),
     Case(
         "1e27 from the third epoch on",
-        given({**SGD, "recipes.keras.drops": [{"epoch": 2, "factor": 1e30}]}),
+        given({**SGD, "recipes.original.drops": [{"epoch": 2, "factor": 1e30}]}),
         adds=SAVED,
     ),
     Case("a second trainer", trained_by_another),

@@ -28,7 +28,7 @@ SMALL = {
     "variants": ["model"],
     "seeds": [0],
     "model.n": 1,
-    "recipes.keras.epochs": 12,
+    "recipes.original.epochs": 12,
     "train.holdout.fraction": 0.2,
 }
 COMMAND = (sys.executable, "-m", "stages.train", "model", "0")

@@ -1,8 +1,12 @@
 """Files and folders that are either whole under their final name or not there."""
 
+import fcntl
 import hashlib
 import json
+import os
 import shutil
+import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -64,6 +68,27 @@ def sha256(path: Path) -> str:
     """The SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def exclusive_lock(path: Path, busy: str) -> Iterator[None]:
+    """Hold a lock that the operating system releases however this process ends.
+
+    Raises BenchmarkError with the text `busy` where another process holds it; `{holder}` in the
+    text is replaced by that process' id, host and start time.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            raise BenchmarkError(busy.format(holder=file.read() or "another process")) from error
+        file.truncate(0)
+        since = time.strftime("%Y-%m-%d %H:%M:%S")
+        file.write(f"process {os.getpid()} on {socket.gethostname()}, since {since}")
+        file.flush()
+        yield
 
 
 def _refuse_constant(name: str) -> float:

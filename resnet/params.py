@@ -119,7 +119,7 @@ class Recipe(Section):
 
 PUBLISHED_AUGMENT = Augment(shift=0.1, order=0, flip=True)
 PUBLISHED_RECIPES = {  # those of the published figures, whatever params.yaml now holds under these names
-    "keras": Recipe(
+    "original": Recipe(
         optimizer="adam",
         learning_rate=1e-3,
         momentum=0.0,

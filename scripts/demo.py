@@ -20,7 +20,7 @@ SMALL = {
     "seeds": [0, 1],
     "model.n": 1,
     "ResNet11v2": {"version": 2, "n": 1},
-    "recipes.keras.epochs": 4,
+    "recipes.original.epochs": 4,
 }
 
 

@@ -27,7 +27,7 @@ SMALL = {
     "data.source": "synthetic",
     "data.synthetic": {"train_images": 500, "test_images": 10000, "seed": 0},
     "variants": ["model"],
-    "recipes.keras.epochs": 1,
+    "recipes.original.epochs": 1,
 }
 
 

@@ -169,8 +169,8 @@ def test_a_loss_that_turns_nan_keeps_the_last_good_state(
         set_params(
             params,
             {
-                "recipes.keras.optimizer": "sgd",
-                "recipes.keras.drops": [{"epoch": 2, "factor": 1e30}],
+                "recipes.original.optimizer": "sgd",
+                "recipes.original.drops": [{"epoch": 2, "factor": 1e30}],
             },
         )
         done = subprocess.run(

@@ -73,7 +73,7 @@ def test_suffixed_section_trains_a_network_twice(raw: dict[str, Any]) -> None:
 
 def test_recipes_are_the_published_ones(raw: dict[str, Any]) -> None:
     """What makes a figure comparable is in the code, and params.yaml must start out with it."""
-    for name in ("keras", "paper"):
+    for name in ("original", "paper"):
         raw["train"]["recipe"] = name
         variant = params.parse(raw).variant("ResNet110v1")
         assert variant.recipe == params.PUBLISHED_RECIPES[name]
@@ -111,17 +111,17 @@ def test_warmup_is_for_deep_networks(raw: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "name"),
     [
-        ("model.batch_size", 64, "keras with batch_size 64"),
-        ("recipes.keras.batch_size", 64, "keras with batch_size 64"),
-        ("model.epochs", 3, "keras"),  # a short run of it
-        ("recipes.keras.epochs", 3, "keras with epochs 3"),
-        ("recipes.keras.drops", [], "keras with other drops"),
-        ("augment.order", 1, "keras with augment.order 1"),
-        ("model.crop", 4, "keras with crop 4"),
+        ("model.batch_size", 64, "original with batch_size 64"),
+        ("recipes.original.batch_size", 64, "original with batch_size 64"),
+        ("model.epochs", 3, "original"),  # a short run of it
+        ("recipes.original.epochs", 3, "original with epochs 3"),
+        ("recipes.original.drops", [], "original with other drops"),
+        ("augment.order", 1, "original with augment.order 1"),
+        ("model.crop", 4, "original with crop 4"),
         (
             "preprocess.subtract_pixel_mean",
             False,
-            "keras with preprocess.subtract_pixel_mean False",
+            "original with preprocess.subtract_pixel_mean False",
         ),
     ],
 )
@@ -153,34 +153,38 @@ WRONG: list[tuple[str, Any, str]] = [
     ("model.width", "paper", "model: width is 'paper', which version 2 alone has"),
     ("model.learning_rate", -0.1, "model.learning_rate is -0.1: must be greater than 0"),
     ("model.learning_rate", float("nan"), "model.learning_rate is nan: must be a finite number"),
-    ("recipes.keras.learning_rate", 0, "recipes.keras.learning_rate is 0: must be greater than 0"),
     (
-        "recipes.keras.batch_size",
+        "recipes.original.learning_rate",
         0,
-        "recipes.keras.batch_size is 0: must be greater than or equal to 1",
+        "recipes.original.learning_rate is 0: must be greater than 0",
     ),
     (
-        "recipes.keras.epochs",
+        "recipes.original.batch_size",
+        0,
+        "recipes.original.batch_size is 0: must be greater than or equal to 1",
+    ),
+    (
+        "recipes.original.epochs",
         2**31,
-        "recipes.keras.epochs is 2147483648: must be less than 2147483648",
+        "recipes.original.epochs is 2147483648: must be less than 2147483648",
     ),
     (
-        "recipes.keras.epoch",
+        "recipes.original.epoch",
         0,
-        "recipes.keras.epoch: unknown key; allowed: optimizer, learning_rate",
+        "recipes.original.epoch: unknown key; allowed: optimizer, learning_rate",
     ),
     (
-        "recipes.keras.optimizer",
+        "recipes.original.optimizer",
         "lion",
-        "recipes.keras.optimizer is 'lion': must be 'adam' or 'sgd'",
+        "recipes.original.optimizer is 'lion': must be 'adam' or 'sgd'",
     ),
-    ("recipes.keras.momentum", 0.9, "recipes.keras: momentum is 0.9 but adam has none"),
+    ("recipes.original.momentum", 0.9, "recipes.original: momentum is 0.9 but adam has none"),
     (
-        "recipes.keras.drops",
+        "recipes.original.drops",
         [{"epoch": 9, "factor": 1.0}] * 2,
-        "recipes.keras: drops must name each epoch once, in order; they name [9, 9]",
+        "recipes.original: drops must name each epoch once, in order; they name [9, 9]",
     ),
-    ("recipes.keras.drops", [{"epoch": 9, "rate": 1.0}], "recipes.keras.drops.0."),
+    ("recipes.original.drops", [{"epoch": 9, "rate": 1.0}], "recipes.original.drops.0."),
     (
         "recipes.paper.l2_on",
         "kernels",
@@ -233,7 +237,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("train.holdout.split", "test", "train.holdout: fraction must be 1 with split test"),
     ("train.holdout.fraction", 1, "train.holdout: fraction must be less than 1 with split train"),
     (
-        "recipes.keras.plateau_factor",
+        "recipes.original.plateau_factor",
         0.3,
         "model: plateau_factor is 0.3 but train.holdout holds out no image",
     ),
@@ -352,7 +356,7 @@ def test_dvc_changes_the_one_line_that_is_asked_for(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     path.write_bytes((ROOT / "params.yaml").read_bytes())
     before = path.read_text(encoding="utf-8").splitlines()
-    apply_overrides(path, ["model.n=9", "recipes.keras.epochs=3"])
+    apply_overrides(path, ["model.n=9", "recipes.original.epochs=3"])
     changed = [
         (old.split("#")[0].strip(), new)
         for old, new in zip(before, path.read_text(encoding="utf-8").splitlines(), strict=True)

@@ -15,7 +15,7 @@ SPEED = ("network", "origin", "accuracy", "low", "high", "seconds_per_epoch", "d
 APART = ("variant", "group", "accuracy", "low", "high", "seconds_per_epoch", "device")
 CONFUSION = ("variant", "actual", "predicted", "images")
 OURS = "this benchmark, recipe {}"
-ORIGINAL = "the original, recipe keras, GTX 1080 Ti"
+ORIGINAL = "the original, recipe original, GTX 1080 Ti"
 PAPER = "the papers, recipe paper, no time published"
 
 Histories = Mapping[

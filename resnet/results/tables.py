@@ -46,11 +46,11 @@ NOTES = (
     "One run each, at the epoch that did best on the test set (keras-team/keras#10632). The v1 figures date from before the original "
     "dropped batch normalization from its shortcuts (#8231, #8981).",
     "The learning rate drops where `epoch > 80` and so on, with epochs counted from 0: 1e-3 for 81 epochs, 1e-4 for 40, 1e-5 for 40, "
-    "1e-6 for 20, 5e-7 for 19. Recipe keras, as it comes, does the same.",
-    "ReduceLROnPlateau changed nothing in the original: its scheduler set the rate anew each epoch (#8829). Recipe keras, as it "
+    "1e-6 for 20, 5e-7 for 19. Recipe original, as it comes, does the same.",
+    "ReduceLROnPlateau changed nothing in the original: its scheduler set the rate anew each epoch (#8829). Recipe original, as it "
     "comes, has it off.",
     "`l2(1e-4)` adds 1e-4·Σw² to the loss, which has the gradient of a weight decay of 2e-4, and on convolution kernels alone. Recipe "
-    "keras, as it comes, does the same.",
+    "original, as it comes, does the same.",
     "Shifts are uniform over ±3.2 pixels, filled with the nearest edge pixel. In January 2018, when these figures were made, they "
     "took the nearest pixel (order 0); today's ImageDataGenerator interpolates. `augment.order` in params.yaml chooses.",
     "Run on today's Keras, the original keeps no best checkpoint: `val_acc` names no metric, so saving fails after the first epoch "
@@ -155,7 +155,7 @@ def original_rows(
         if (
             network in published
             and name in (network, "model")
-            and (name not in metrics or _by_recipe(metrics[name], "keras"))
+            and (name not in metrics or _by_recipe(metrics[name], "original"))
         ):
             rows.setdefault(network, name)
     return rows

@@ -11,7 +11,7 @@ import pytest
 
 from resnet.data.download import download
 from resnet.errors import BenchmarkError
-from tests.loopback import BODY, Answer, Handler, Site, serve, status
+from tests.support.loopback import BODY, Answer, Handler, Site, serve, status
 
 
 def fetched(tmp_path: Path, site: Site, timeout: float = 5, **options: Any) -> None:

@@ -90,7 +90,7 @@ def test_other_code_and_parameters_are_said_with_the_variants_they_are_about(clo
         file.write("# a comment\n")
     edit(clone / "params.yaml", "    l2: 0.0001", "    l2: 0.0002")
     expected = [
-        "model, ResNet32v1: train ran with another `resnet/training/loop.py`, `recipes.keras` in `params.yaml`",
+        "model, ResNet32v1: train ran with another `resnet/training/loop.py`, `recipes.original` in `params.yaml`",
         "model: train ran with another `model` in `params.yaml`",
         "the tables: report ran with another `model` in `params.yaml`, `recipes` in `params.yaml`",
     ]

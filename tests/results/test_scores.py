@@ -47,7 +47,7 @@ def run(seed: int, accuracy: float, **changes: Any) -> dict[str, Any]:
     same = {
         "network": "ResNet20v1",
         "data": "cifar10",
-        "recipe": "keras",
+        "recipe": "original",
         "holdout": "none",
         "parameters": 274442,
     }

@@ -164,12 +164,12 @@ def test_model_stands_above_where_it_has_no_row_of_its_own(
 @pytest.mark.parametrize(
     ("name", "network", "recipe", "title", "model"),
     [
-        ("ResNet32v1", LISTED["ResNet32v1"], "keras", "ResNet v1", "ResNet32v1"),
+        ("ResNet32v1", LISTED["ResNet32v1"], "original", "ResNet v1", "ResNet32v1"),
         ("ResNet32v1", LISTED["ResNet32v1"], "paper", PAPERS[0], "ResNet32v1"),
         (
             "ResNet32v1",
             LISTED["ResNet32v1"],
-            "keras with batch_size 128",
+            "original with batch_size 128",
             "Further variants",
             "ResNet32v1",
         ),
@@ -182,13 +182,13 @@ def test_model_stands_above_where_it_has_no_row_of_its_own(
             "ResNet32v1 (ResNet32v1-paper)",
         ),
         ("ResNet56v2", LISTED["ResNet56v2"], "paper", "Further variants", "ResNet56v2"),
-        ("ResNet164v2", Network(version=2, n=18), "keras", "ResNet v2", "ResNet164v2"),
+        ("ResNet164v2", Network(version=2, n=18), "original", "ResNet v2", "ResNet164v2"),
         ("ResNet164v2", Network(version=2, n=18), "paper", "Further variants", "ResNet164v2"),
         ("ResNet164v2", Network(version=2, n=18, width="paper"), "paper", PAPERS[1], "ResNet164v2"),
         (
             "ResNet164v2",
             Network(version=2, n=18, width="paper"),
-            "keras",
+            "original",
             "Further variants",
             "ResNet164v2",
         ),
@@ -246,7 +246,7 @@ def test_a_short_section_leaves_its_row_to_a_full_model(published: pd.DataFrame)
     assert cell(built, "Short runs", "ResNet20v1", "Epochs") == "12 of 200"
 
 
-@pytest.mark.parametrize(("recipe", "epochs"), [("keras", 200), ("paper", 164)])
+@pytest.mark.parametrize(("recipe", "epochs"), [("original", 200), ("paper", 164)])
 def test_longer_than_the_recipe_is_another_recipe(
     published: pd.DataFrame, recipe: str, epochs: int
 ) -> None:
@@ -372,7 +372,7 @@ def test_the_test_set_as_hold_out_is_marked_at_the_figure_and_explained(
 def test_what_rows_share_is_one_line_and_what_they_do_not_a_column(published: pd.DataFrame) -> None:
     alike = build(published, LISTED, model={}, ResNet32v1={})[0]
     assert (
-        "All measured rows: recipe keras, 200 epochs, no hold-out (last epoch), tensorflow 2.21.0, Keras 3.15.1, float32."
+        "All measured rows: recipe original, 200 epochs, no hold-out (last epoch), tensorflow 2.21.0, Keras 3.15.1, float32."
         in alike.below
     )
     assert "Setup" not in alike.frame
@@ -380,7 +380,7 @@ def test_what_rows_share_is_one_line_and_what_they_do_not_a_column(published: pd
         published, LISTED, model={}, ResNet32v1={"precision": "bfloat16", "holdout": "train 0.1"}
     )
     assert (
-        "All measured rows: recipe keras, 200 epochs, tensorflow 2.21.0, Keras 3.15.1."
+        "All measured rows: recipe original, 200 epochs, tensorflow 2.21.0, Keras 3.15.1."
         in built[0].below
     )
     assert (

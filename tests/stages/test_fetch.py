@@ -14,9 +14,9 @@ from resnet.errors import BenchmarkError
 from resnet.params import Data, Synthetic
 from scripts.demo import copy_checkout, environment
 from stages import fetch as stage
-from tests.connections import heard, listening
 from tests.data.test_archive import CONTENTS, MEMBERS, files, make
-from tests.loopback import Site, serve, status
+from tests.support.connections import heard, listening
+from tests.support.loopback import Site, serve, status
 
 ROOT = Path(__file__).parents[2]
 

@@ -27,7 +27,7 @@ def made(network: Network, runs: int = 3, **changes: Any) -> dict[str, Any]:
         **run,
         "network": network.name,
         "data": "cifar10",
-        "recipe": "keras",
+        "recipe": "original",
         "holdout": "none",
         "accuracy_std": 0.21 if runs > 1 else None,
         "n": runs,

@@ -27,7 +27,7 @@ def split(tmp_path_factory: pytest.TempPathFactory) -> arrays.Split:
 
 
 def small(changes: dict[str, Any] | None = None) -> dict[str, Any]:
-    return {"model.n": 1, "recipes.keras.epochs": 2, **(changes or {})}
+    return {"model.n": 1, "recipes.original.epochs": 2, **(changes or {})}
 
 
 def trained(
@@ -55,9 +55,9 @@ def trained(
 
 
 SGD = {
-    "recipes.keras.optimizer": "sgd",
-    "recipes.keras.learning_rate": 0.005,
-    "recipes.keras.momentum": 0.9,
+    "recipes.original.optimizer": "sgd",
+    "recipes.original.learning_rate": 0.005,
+    "recipes.original.momentum": 0.9,
 }
 
 
@@ -89,8 +89,8 @@ def test_steps_are_keras_own(
     still = {
         "augment.shift": 0.0,
         "augment.flip": False,
-        "recipes.keras.epochs": 1,
-        "recipes.keras.l2": 1e-2,
+        "recipes.original.epochs": 1,
+        "recipes.original.l2": 1e-2,
         "model.version": version,
     }
     chosen = settings(small({**still, **changes}))
@@ -177,7 +177,7 @@ def test_the_same_seed_gives_the_same_bits(
 
 
 def test_learns(settings: Settings, split: arrays.Split, device: backend.Device) -> None:
-    _, epochs, _ = trained(settings(small({"recipes.keras.epochs": 8})), split, device)
+    _, epochs, _ = trained(settings(small({"recipes.original.epochs": 8})), split, device)
     assert [epoch.epoch for epoch in epochs] == list(range(8))
     assert epochs[-1].loss < 0.7 * epochs[0].loss
     assert epochs[-1].accuracy > epochs[0].accuracy + 0.2
@@ -190,7 +190,7 @@ def test_held_out_images_are_scored_as_keras_scores_them(
 ) -> None:
     import keras
 
-    chosen = settings(small({"train.holdout.fraction": 0.3, "recipes.keras.epochs": 1}))
+    chosen = settings(small({"train.holdout.fraction": 0.3, "recipes.original.epochs": 1}))
     run, (epoch,), _ = trained(chosen, split, device)
     _, held_out = draws.holdout_indices(len(split.images), 0.3)
     run.model.compile(loss=keras.losses.SparseCategoricalCrossentropy(), metrics=["accuracy"])
@@ -202,7 +202,7 @@ def test_held_out_images_are_scored_as_keras_scores_them(
 def test_held_out_images_are_not_trained_on(
     settings: Settings, split: arrays.Split, device: backend.Device
 ) -> None:
-    chosen = settings(small({"train.holdout.fraction": 0.5, "recipes.keras.epochs": 1}))
+    chosen = settings(small({"train.holdout.fraction": 0.5, "recipes.original.epochs": 1}))
     _, held_out = draws.holdout_indices(len(split.images), 0.5)
     spoiled = np.array(split.images)
     spoiled[held_out] = 1e6
@@ -215,15 +215,15 @@ def test_plateau_lowers_the_rate_where_something_is_held_out(
     settings: Settings, split: arrays.Split, device: backend.Device
 ) -> None:
     plateau = {
-        "recipes.keras.plateau_factor": 0.5,
-        "recipes.keras.plateau_patience": 1,
-        "recipes.keras.learning_rate": 1e-12,
+        "recipes.original.plateau_factor": 0.5,
+        "recipes.original.plateau_patience": 1,
+        "recipes.original.learning_rate": 1e-12,
     }
     # a rate too small to change anything, so each epoch's loss is a plateau's; the moving statistics settle meanwhile
     changes = {
         "train.holdout.fraction": 0.3,
-        "recipes.keras.epochs": 4,
-        "recipes.keras.plateau_min_rate": 0.0,
+        "recipes.original.epochs": 4,
+        "recipes.original.plateau_min_rate": 0.0,
         **plateau,
     }
     _, epochs, _ = trained(settings(small(changes)), split, device)
@@ -239,12 +239,16 @@ def test_the_originals_own_hold_out_is_the_test_set(
 ) -> None:
     chosen = settings(
         small(
-            {"train.holdout.split": "test", "train.holdout.fraction": 1, "recipes.keras.epochs": 1}
+            {
+                "train.holdout.split": "test",
+                "train.holdout.fraction": 1,
+                "recipes.original.epochs": 1,
+            }
         )
     )
     half = arrays.Split(split.images[:100], split.labels[:100], *list(vars(split).values())[2:])
     _, (epoch,), weights = trained(chosen, split, device, test=half)
-    _, _, plain = trained(settings(small({"recipes.keras.epochs": 1})), split, device)
+    _, _, plain = trained(settings(small({"recipes.original.epochs": 1})), split, device)
     assert round(epoch.val_accuracy * 100, 6) % 1 == 0  # of 100 images
     assert all(
         np.array_equal(x, y) for x, y in zip(weights[0], plain[0], strict=True)
@@ -255,7 +259,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(
     settings: Settings, split: arrays.Split, device: backend.Device
 ) -> None:
     chosen = settings(
-        small({"recipes.keras.optimizer": "sgd", "recipes.keras.learning_rate": 1e30})
+        small({"recipes.original.optimizer": "sgd", "recipes.original.learning_rate": 1e30})
     )
     with pytest.raises(
         BenchmarkError, match=r"loss (nan|inf) in epoch 1, at a learning rate of 1e\+30"
@@ -267,7 +271,7 @@ def test_too_few_images_for_a_batch(
     settings: Settings, split: arrays.Split, device: backend.Device
 ) -> None:
     with pytest.raises(BenchmarkError, match="batch_size is 512, but there are only 330 images"):
-        trained(settings(small({"recipes.keras.batch_size": 512})), split, device)
+        trained(settings(small({"recipes.original.batch_size": 512})), split, device)
 
 
 def test_bfloat16_keeps_weights_statistics_and_softmax_in_float32(

@@ -113,7 +113,7 @@ def test_a_result_takes_the_place_of_the_states_until_dvc_has_recorded_it(
 def test_a_second_trainer_is_told_which_process_has_the_run_and_a_kill_frees_it(
     tmp_path: Path,
 ) -> None:
-    hold = "import sys, time; from pathlib import Path; from resnet import resume\n"
+    hold = "import sys, time; from pathlib import Path; from resnet.training import resume\n"
     hold += "with resume.alone(Path(sys.argv[1]), 'x'): print('held', flush=True); time.sleep(60)"
     with subprocess.Popen(
         [sys.executable, "-c", hold, str(tmp_path / "a" / "lock")], cwd=ROOT, stdout=subprocess.PIPE

@@ -1,0 +1,68 @@
+"""training.json: what a training was, what determined it, and how it went.
+
+It is written beside the checkpoints in models/<variant>/seed<seed>/ and is all that later readers
+know of the training; evaluate copies it to metrics/, where it stays in git.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from resnet.backend import Device
+from resnet.params import Augment, Holdout, Network, Recipe
+from resnet.schema import Count, Index, NotNegative, Schema, Sha256
+
+MODELS = Path("models")
+RECORD, HISTORY = "training.json", "history.csv"
+LAST, BEST = "last.keras", "best.keras"  # the second only where images are held out
+
+
+class TrainingParameters(Schema):
+    """All of params.yaml that can change a variant's weights, the seed apart."""
+
+    network: Network
+    recipe: Recipe
+    augment: Augment
+    precision: Literal["float32", "bfloat16"]
+    holdout: Holdout
+    source: Literal["cifar10", "synthetic"]
+    subtract_pixel_mean: bool
+
+
+class Identity(Schema):
+    """All that determines a result: two trainings with equal identities have equal weights."""
+
+    variant: str
+    seed: Index
+    parameters: TrainingParameters
+    code: dict[str, Sha256]  # the modules that the train stage depends on, by path
+    data: list[Sha256]  # of the training arrays, then of the test arrays where training reads them
+    device: Device
+    versions: dict[str, str]
+    environment: dict[str, str | None]  # variables that may change the last bits
+
+
+class TrainingRecord(Schema):
+    """All of training.json. Epochs count from 1, times are in seconds, memory is in 10^6 bytes."""
+
+    schema_version: Literal[1] = Field(1, alias="schema")
+    identity: Identity
+    parameter_count: Count
+    epochs: Count
+    checkpoint: Literal["last.keras", "best.keras"]  # the one that is evaluated
+    checkpoint_epoch: Count
+    seconds_per_epoch: NotNegative  # the median, without the first epoch of each start
+    total_seconds: NotNegative  # of all starts
+    compile_seconds: NotNegative
+    checkpoint_seconds: NotNegative
+    peak_memory_mb: Index
+    starts: list[Count]  # the epoch that each start began with; several after an interruption
+    classes: list[str]
+    pixel_mean_sha256: Sha256  # of what was subtracted from every image
+    checkpoints: dict[str, Sha256]  # by file name
+
+
+def model_folder(variant: str, seed: int) -> Path:
+    """The folder of a training's results, an output of DVC's."""
+    return MODELS / variant / f"seed{seed}"
