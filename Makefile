@@ -1,9 +1,9 @@
-# `make` lists the targets. Everything runs in .venv, which the locks fill.
+# `make` lists the targets. Everything runs in .venv, which is installed from requirements/.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(abspath $(BIN)):$(PATH)
-# TensorFlow's CUDA packages where there is an NVIDIA driver, or with GPU=1; GPU=0 does without
+# GPU=1 installs TensorFlow's CUDA packages, GPU=0 does not; the default asks for an NVIDIA driver
 GPU ?= $(if $(shell command -v nvidia-smi 2>/dev/null),1,0)
 RUN := $(if $(filter 1,$(GPU)),gpu,run)
 
@@ -13,58 +13,62 @@ RUN := $(if $(filter 1,$(GPU)),gpu,run)
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-demo: $(VENV)/.installed-$(RUN)  ## the whole pipeline on small synthetic data, in minutes, in a temporary copy
+demo: $(VENV)/.installed-$(RUN)  ## run the pipeline on synthetic images in a temporary copy
 	@python -m scripts.demo
 
-test: $(VENV)/.installed-dev  ## the tests
+test: $(VENV)/.installed-dev  ## run the tests
 	@python -m pytest
 
-check: $(VENV)/.installed-dev  ## lint, format, types, and whether the locks hold what pyproject.toml asks for
+check: $(VENV)/.installed-dev  ## lint, formatting, types, and the locks against pyproject.toml
 	@python -m scripts.locks
 	@ruff check .
 	@ruff format --check .
 	@mypy
 
-format: $(VENV)/.installed-dev  ## format the code, mend what lint can mend
+format: $(VENV)/.installed-dev  ## format the code and apply automatic fixes
 	@ruff check --fix .
 	@ruff format .
 
-reproduce: $(VENV)/.installed-$(RUN)  ## the real thing, `dvc repro`: hours a network on a GPU
+reproduce: $(VENV)/.installed-$(RUN)  ## train all variants on CIFAR-10 (`dvc repro`): GPU hours
 	@dvc repro
 
-verify: $(VENV)/.installed-$(RUN)  ## evaluate the checkpoints anew and compare with metrics/
+verify: $(VENV)/.installed-$(RUN)  ## evaluate the checkpoints again and compare with metrics/
 	@python -m scripts.verify
 
 BASE ?= main
 REV ?= workspace
-review: $(VENV)/.installed-$(RUN)  ## what a change did to the results, as Markdown: BASE=main REV=workspace, any two commits; FAIL_ON="worse doubtful"
+review: $(VENV)/.installed-$(RUN)  ## compare commits: BASE=main REV=workspace FAIL_ON="worse stale"
 	@python -m scripts.review "$(BASE)" "$(REV)" $(foreach word,$(FAIL_ON),--fail-on "$(word)")
 
-plots: $(VENV)/.installed-$(RUN)  ## DVC's plots as SVG, to metrics/pictures
+plots: $(VENV)/.installed-$(RUN)  ## draw DVC's plots as SVG, in metrics/pictures
 	@python -m scripts.plots
 
 PARTS ?=
-speed: $(VENV)/.installed-dev  ## our training beside other ways, an hour: PARTS="ways depths overheads agreement"
-	@python -c "import torch" 2>/dev/null || python -m pip install --quiet --require-hashes -r requirements/speed.lock || \
-		echo "PyTorch is not installed, so the tables go without it; its CPU build is on PyTorch's own index, see speed/README.md"
+speed: $(VENV)/.installed-dev  ## measure speed, an hour: PARTS="implementations depths overheads agreement"
+	@python -c "import torch" 2>/dev/null || \
+		python -m pip install --quiet --require-hashes -r requirements/speed.lock || \
+		echo "PyTorch is not installed, so the tables omit it; speed/README.md says where to find it"
 	@python -m speed $(PARTS)
 
-faults: $(VENV)/.installed-dev  ## kill real trainings and dvc, give bad inputs: some ten minutes; PARTS="kills jax inputs"
+faults: $(VENV)/.installed-dev  ## kill runs, try bad inputs, 10 minutes: PARTS="kills jax inputs"
 	@python -m faults $(PARTS)
 
-lock: $(VENV)/.installed-dev  ## pin anew what pyproject.toml asks for
-	@uv pip compile pyproject.toml $(UV) -o requirements/run.lock
-	@uv pip compile pyproject.toml $(UV) -c requirements/run.lock --extra gpu -o requirements/gpu.lock
-	@uv pip compile pyproject.toml $(UV) -c requirements/run.lock --extra dev -o requirements/dev.lock
-	@uv pip compile pyproject.toml $(filter-out --universal,$(UV)) $(CPU_TORCH) -c requirements/run.lock --extra speed -o requirements/speed.lock
-UV := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command 'make lock'
-CPU_TORCH := --python-platform x86_64-unknown-linux-gnu --extra-index-url https://download.pytorch.org/whl/cpu --index-strategy unsafe-best-match
+UV := uv pip compile pyproject.toml --quiet --upgrade --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --custom-compile-command 'make lock'
+CPU_TORCH := --python-platform x86_64-unknown-linux-gnu --index-strategy unsafe-best-match \
+	--extra-index-url https://download.pytorch.org/whl/cpu
+lock: $(VENV)/.installed-dev  ## update the locks to the newest versions pyproject.toml allows
+	@$(UV) --universal -o requirements/run.lock
+	@$(UV) --universal -c requirements/run.lock --extra gpu -o requirements/gpu.lock
+	@$(UV) --universal -c requirements/run.lock --extra dev -o requirements/dev.lock
+	@$(UV) $(CPU_TORCH) -c requirements/run.lock --extra speed -o requirements/speed.lock
 
-clean:  ## remove .venv, the states of unfinished trainings and the caches of the tools; models, data and results stay
+clean:  ## remove .venv, the states of unfinished trainings, and tool caches
 	rm -rf $(VENV) .resume .mypy_cache .ruff_cache .pytest_cache
 
 $(BIN)/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14) and \
+		"Python 3.11 to 3.13 is needed: TensorFlow has no wheels for others. Try PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed-%: requirements/%.lock | $(BIN)/python

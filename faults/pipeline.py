@@ -1,4 +1,4 @@
-"""Kill a real dvc, alone or with all its processes, and compare what the next `dvc repro` ends with to an undisturbed one's."""
+"""Kill a real `dvc repro`, run it again, and compare with an undisturbed one."""
 
 import os
 import random
@@ -9,70 +9,38 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import yaml
 
-from faults import kills
-from faults.kills import Running
+from faults import kills, workspace
+from faults.outcome import results
+from faults.process import Running
 from resnet.errors import BenchmarkError
-from resnet.files import read_json
 
 REPRO = ("dvc", "repro")
 KINDS = ("alone", "saved", "group", "recorded", "anywhere")
-
-
-class Results(NamedTuple):
-    """What the pipeline ended with, times apart."""
-
-    trained: kills.Outcome
-    metrics: dict[str, Any]
-    files: dict[str, str]  # predictions, confusion counts and the learning curve
-
-    def differences(self, other: "Results") -> list[str]:
-        files = [
-            name
-            for name in {**self.files, **other.files}
-            if self.files.get(name) != other.files.get(name)
-        ]
-        return (
-            kills.differences(self.trained, other.trained)
-            + files
-            + ["metrics"] * (self.metrics != other.metrics)
-        )
-
-
-def results(folder: Path) -> Results:
-    metrics = read_json(folder / "metrics/runs/model.json")
-    timeless = {key: value for key, value in metrics.items() if key not in kills.VARYING}
-    timeless["runs"] = [
-        {key: value for key, value in run.items() if key not in kills.VARYING}
-        for run in metrics["runs"]
-    ]
-    files = {
-        name: (folder / "metrics" / name).read_text()
-        for name in ("predictions/model.txt", "plots/confusion/model.csv")
-    }
-    curve = (folder / "metrics/plots/history/model/seed0.csv").read_text()
-    files["plots/history/model/seed0.csv"] = re.sub(
-        r",[^,\n]*$", "", curve, flags=re.MULTILINE
-    )  # the seconds
-    return Results(kills.outcome(folder), timeless, files)
+DVC, ALL = "`dvc repro`, not its children", "`dvc repro` and its children"
+CONTINUED = "during the training, which continued"
+TERMINATED = "during the training, which was then ended by SIGTERM"
+TRAINED = "after the training, before dvc recorded it"
+RESTORED = "already trained by a run that DVC did not record"
 
 
 def repro(folder: Path, *targets: str) -> str:
-    """A whole `dvc repro`; what it printed. Raises BenchmarkError where it fails."""
-    status, printed = tried(folder, *targets)
+    """Run `dvc repro`; returns what it printed. Raises BenchmarkError where it fails."""
+    status, printed = _try_repro(folder, *targets)
     if status:
-        raise BenchmarkError(f"dvc repro ended with {status}: {' '.join(printed.split())}")
+        reason = " ".join(printed.split())
+        raise BenchmarkError(f"dvc repro ended with status {status}: {reason}")
     return printed
 
 
-def tried(folder: Path, *targets: str) -> tuple[int, str]:
+def _try_repro(folder: Path, *targets: str) -> tuple[int, str]:
     done = subprocess.run(
         [*REPRO, *targets],
         cwd=folder,
-        env=kills.env(folder),
+        env=workspace.env(folder),
         capture_output=True,
         text=True,
         check=False,
@@ -83,102 +51,104 @@ def tried(folder: Path, *targets: str) -> tuple[int, str]:
 def kill(
     folder: Path, rng: random.Random, kind: str, *targets: str, seconds: float = 0.0
 ) -> dict[str, Any] | None:
-    """Start `dvc repro` and kill it; a record of it, None where it ended first. Afterwards no process is left.
+    """Start `dvc repro` and kill it; returns a record, None where it ended before.
 
-    "alone": dvc alone while it trains; its orphan trains on, and meanwhile the next `dvc repro` is told so.
-    "saved": the same, but the orphan is ended by `kill`, as it was told.
-    "group": dvc and all its processes while it trains. "anywhere": the same, at any moment of the pipeline's `seconds`.
-    "recorded": dvc alone, once the trainer has ended but before dvc.lock holds its stage.
+    "alone": dvc only, while it trains. The training continues, as the next `dvc repro` must say.
+    "saved": the same, but the training is then ended by SIGTERM, as that message advises.
+    "group": dvc and its children, while it trains.
+    "recorded": dvc only, after the training has ended and before dvc.lock contains its stage.
+    "anywhere": dvc and its children, at a random moment of the `seconds` that a pipeline takes.
+
+    No process is left afterwards.
     """
-    run = Running(folder, (*REPRO, *targets), kills.env(folder))
+    run = Running(folder, (*REPRO, *targets), workspace.env(folder))
     if kind == "anywhere":
         time.sleep(rng.uniform(0, seconds))
-        made = run.kill(group=True)
-        stage = (re.findall(r"^Running stage '(\w+)", run.printed, re.MULTILINE) or ["start"])[-1]
-        return (
-            {"what": "`dvc repro` with all its processes", "hit": f"at any moment: in {stage}"}
-            if made
-            else None
-        )
+        if not run.kill(group=True):
+            return None
+        stages = re.findall(r"^Running stage '(\w+)", run.printed, re.MULTILINE)
+        where = f"during {stages[-1]}" if stages else "before the first stage"
+        return {"what": ALL, "moment": f"at a random moment: {where}"}
     if kind == "recorded":
         run.wait_for(lambda: "/seed0: trained in " in run.printed)
-        run.process.send_signal(signal.SIGSTOP)  # so that it records nothing
-        wait_for_end(trainer(run))
-        made = run.kill()
-        return (
-            {"what": "`dvc repro` alone", "hit": "the training done, its stage not recorded"}
-            if made and not recorded(folder)
-            else None
-        )
+        run.process.send_signal(signal.SIGSTOP)  # so that it cannot record the stage
+        _wait_for_end(_training_process(run))
+        in_time = run.kill() and not recorded(folder)
+        return {"what": DVC, "moment": TRAINED} if in_time else None
+    return _kill_while_training(folder, rng, kind, run, *targets)
+
+
+def _kill_while_training(
+    folder: Path, rng: random.Random, kind: str, run: Running, *targets: str
+) -> dict[str, Any] | None:
     after = rng.randint(1, 6)
     run.wait_for(lambda: run.epoch >= after)
     time.sleep(rng.uniform(0, 0.3))
-    orphan = trainer(run)
+    training = _training_process(run)
     if not run.kill(group=kind == "group"):
         return None
-    record = {"what": "`dvc repro` alone", "hit": "while its training ran on", "epoch": run.epoch}
     if kind == "group":
-        lost = max(0, kills.lost(folder, run.epoch))
-        return {
-            **record,
-            "what": "`dvc repro` with all its processes",
-            "hit": "in the training",
-            "epochs_lost": lost,
-        }
-    status, printed = tried(folder, *targets)
-    if orphan and status:
-        told = [line for line in printed.splitlines() if line.startswith("train: ")]
-        if len(told) != 1 or f"by process {orphan} on" not in told[0]:
-            raise BenchmarkError(f"while the orphan {orphan} trains, dvc repro says {printed!r}")
-        record["told"] = told[0]
-    if kind == "saved" and orphan and alive(orphan):
-        os.kill(orphan, signal.SIGTERM)
-        record["hit"] = "its training ended by kill, as told"
-    wait_for_end(orphan)
+        lost = kills.epochs_lost(folder, run.epoch)
+        moment = "during the training"
+        return {"what": ALL, "moment": moment, "epoch": run.epoch, "epochs_lost": lost}
+    record = {"what": DVC, "moment": CONTINUED, "epoch": run.epoch}
+    status, printed = _try_repro(folder, *targets)
+    if training and status:
+        lines = [line for line in printed.splitlines() if line.startswith("train: ")]
+        if len(lines) != 1 or f"by process {training} on" not in lines[0]:
+            raise BenchmarkError(f"while process {training} trains, dvc repro prints {printed!r}")
+        record["message"] = lines[0]
+    if kind == "saved" and training and _is_alive(training):
+        os.kill(training, signal.SIGTERM)
+        record["moment"] = TERMINATED
+    _wait_for_end(training)
     return record
 
 
-def trainer(run: Running) -> int | None:
-    """The process of the training below that dvc; None where there is none."""
-    for line in subprocess.run(
+def _training_process(run: Running) -> int | None:
+    """The id of the training that this dvc started; None where there is none."""
+    processes = subprocess.run(
         ["ps", "-A", "-o", "pid=,pgid=,args="], capture_output=True, text=True, check=True
-    ).stdout.splitlines():
+    )
+    for line in processes.stdout.splitlines():
         pid, group, command = line.split(None, 2)
         if int(group) == run.process.pid and "stages.train" in command and "dvc" not in command:
             return int(pid)
     return None
 
 
-def alive(pid: int) -> bool:
-    """Whether that process is there and no zombie."""
+def _is_alive(pid: int) -> bool:
+    """Whether that process exists and is not a zombie."""
     done = subprocess.run(
         ["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False
     )
     return bool(done.stdout.strip()) and not done.stdout.startswith("Z")
 
 
-def wait_for_end(pid: int | None, seconds: float = 120) -> None:
+def _wait_for_end(pid: int | None, seconds: float = 120) -> None:
     end = time.monotonic() + seconds
-    while pid and alive(pid):
+    while pid and _is_alive(pid):
         if time.monotonic() > end:
-            raise BenchmarkError(f"process {pid} trains longer than {seconds:g} s")
+            raise BenchmarkError(f"process {pid} has trained for more than {seconds:g} s")
         time.sleep(0.02)
 
 
 def recorded(folder: Path) -> bool:
-    """Whether dvc.lock holds the training."""
+    """Whether dvc.lock contains the training."""
     lock = folder / "dvc.lock"
-    return (
-        lock.exists()
-        and "train@model-0" in yaml.safe_load(lock.read_text(encoding="utf-8"))["stages"]
-    )
+    if not lock.exists():
+        return False
+    return "train@model-0" in yaml.safe_load(lock.read_text(encoding="utf-8"))["stages"]
 
 
-def dvcs(
+def pipelines(
     folder: Path, kinds: list[str], rng: random.Random, log: Callable[[str], None], **changes: Any
 ) -> list[dict[str, Any]]:
-    """Kill dvc in those ways, one to three times a pipeline, then let `dvc repro` end it; a record a kill, with what then differed."""
-    kills.checkout(folder / "undisturbed", **changes)
+    """Kill `dvc repro` in those ways, one to three times per pipeline, before it may end.
+
+    Returns a record per kill, with what then differs from an undisturbed pipeline.
+    """
+    workspace.checkout(folder / "undisturbed", **changes)
     start = time.monotonic()
     repro(folder / "undisturbed")
     seconds, expected = time.monotonic() - start, results(folder / "undisturbed")
@@ -186,32 +156,26 @@ def dvcs(
     while left:
         work = folder / "killed"
         shutil.rmtree(work, ignore_errors=True)
-        kills.checkout(work, **changes)
+        workspace.checkout(work, **changes)
         records = []
-        for kind in sorted(
-            left[: rng.randint(1, 3)], key=KINDS.index
-        ):  # "anywhere" comes last, since it may be after the training
+        # "anywhere" comes last, since it may be after the training.
+        for kind in sorted(left[: rng.randint(1, 3)], key=KINDS.index):
             tries += 1
             if record := kill(work, rng, kind, seconds=seconds):
                 left.remove(kind)
                 records.append(record)
-            if kind in ("alone", "recorded"):  # the training is done then
+            if kind in ("alone", "recorded"):  # the training has ended
                 break
         printed = repro(work)
-        differ = results(work).differences(expected)
-        if records and records[-1]["hit"] in (
-            "while its training ran on",
-            "the training done, its stage not recorded",
-        ):
-            differ += (
-                []
-                if "trained already, by a run that DVC did not record" in printed
-                else ["trained anew"]
-            )
-        found += [{**record, "differ": differ} for record in records]
-        log(f"{len(found)} of {len(kinds)} kills of dvc: {', '.join(differ) or 'the same results'}")
+        differences = results(work).differences(expected)
+        ended = records and records[-1]["moment"] in (CONTINUED, TRAINED)
+        if ended and RESTORED not in printed:
+            differences.append("trained again")
+        found += [{**record, "differences": differences} for record in records]
+        result = ", ".join(differences) or "the same results"
+        log(f"{len(found)} of {len(kinds)} kills of dvc: {result}")
         if tries > 3 * len(kinds):
             raise BenchmarkError(
-                f"only {len(found)} of {len(kinds)} kills came before dvc had ended, in {tries} tries"
+                f"only {len(found)} of {len(kinds)} kills were in time, in {tries} tries"
             )
     return found

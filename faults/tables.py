@@ -1,101 +1,98 @@
-"""The page of faults, rendered from faults/results.json."""
+"""faults/README.md, rendered from faults/results.json."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-READING = (
-    "# Faults",
-    "Rendered by `python -m faults render` from `faults/results.json`; do not edit by hand. `make faults` tries it all anew, some ten "
-    "minutes on two cores.",
-    "Real trainings and a real dvc are killed at random moments and go on; then weights, as arrays, histories, metrics and predictions, "
-    "times apart, are compared with those of a run that nobody disturbed. Real stages are given bad inputs, full disks (a real tmpfs; "
-    "that needs root) and read-only folders; then the SHA-256 of every file is compared with that before.",
+INTRODUCTION = (
+    "# Fault injection",
+    "`python -m faults render` renders this page from `faults/results.json`; do not edit it. "
+    "`make faults` runs everything again, in about ten minutes on two cores.",
+    "**Kills.** Real trainings and real `dvc repro` processes are killed at random moments and "
+    "started again. Weights (as arrays), histories, metrics and predictions must then equal those "
+    "of an undisturbed run, apart from times.",
+    "**Bad inputs and I/O failures.** Real commands get bad inputs, full disks (a tmpfs, which "
+    "needs root) and read-only folders. Each must fail with one line, or warn and continue, and "
+    "the SHA-256 of every file must be unchanged.",
 )
+KILLS = (("kills", ""), ("jax", ", on JAX"))
 
 
 def page(result: Mapping[str, Any]) -> str:
-    """The whole page, faults/README.md, as Markdown."""
+    """The whole page as Markdown."""
     rows = []
-    for part, where in (("kills", ""), ("jax", ", on JAX")):
-        records = result.get(part, {}).get("records", [])
-        made = Counter((record["what"], record["hit"]) for record in records)
-        survived = Counter(
-            (record["what"], record["hit"]) for record in records if not record["differ"]
-        )
-        rows += [
-            [f"SIGKILL of {what}{where}: {hit}", str(count), str(survived[what, hit])]
-            for (what, hit), count in sorted(made.items())
-        ]
-        if records:
-            rows.append(
-                [f"**all kills{where}**", f"**{len(records)}**", f"**{sum(survived.values())}**"]
-            )
-    inputs = result.get("inputs", {}).get("records", [])
-    tried = [record for record in inputs if "skipped" not in record]
+    for part, suffix in KILLS:
+        rows += _kill_rows(result.get(part, {}).get("records", []), suffix)
+    records = result.get("inputs", {}).get("records", [])
+    tried = [record for record in records if "skipped" not in record]
     if tried:
-        rows.append(
-            [
-                "**bad inputs and bad weather**",
-                f"**{len(tried)}**",
-                f"**{sum(not record['problems'] for record in tried)}**",
-            ]
-        )
-    blocks = [*READING, table(["what happened", "times", "as it should be"], rows), about(result)]
-    if inputs:
+        passed = sum(not record["problems"] for record in tried)
+        rows.append(["**bad inputs and I/O failures**", f"**{len(tried)}**", f"**{passed}**"])
+    blocks = [*INTRODUCTION, _table(["fault", "times", "as expected"], rows), _conditions(result)]
+    if records:
         lines = [
-            [escaped(record["input"]), f"`{record['command']}`", said(record)] for record in inputs
+            [_escaped(record["case"]), f"`{record['command']}`", _message(record)]
+            for record in records
         ]
-        blocks += [
-            "## What a person reads",
-            table(["what is wrong", "command", "what a person reads"], lines),
-        ]
+        blocks += ["## Messages", _table(["fault", "command", "message"], lines)]
     return "\n\n".join(blocks) + "\n"
 
 
-def about(result: Mapping[str, Any]) -> str:
-    """Where, when and how it was measured."""
-    said = []
-    for part, name in (("kills", "kills"), ("jax", "kills on JAX"), ("inputs", "bad inputs")):
+def _kill_rows(records: Sequence[Mapping[str, Any]], suffix: str) -> list[list[str]]:
+    """A row for each thing that was killed and moment, and one for all."""
+    if not records:
+        return []
+    killed = Counter((record["what"], record["moment"]) for record in records)
+    passed = Counter(
+        (record["what"], record["moment"]) for record in records if not record["differences"]
+    )
+    rows = [
+        [f"SIGKILL of {what}{suffix}: {moment}", str(count), str(passed[what, moment])]
+        for (what, moment), count in sorted(killed.items())
+    ]
+    total = [f"**all kills{suffix}**", f"**{len(records)}**", f"**{sum(passed.values())}**"]
+    return [*rows, total]
+
+
+def _conditions(result: Mapping[str, Any]) -> str:
+    """Where and how it was measured."""
+    parts = []
+    for part, name in (("kills", "Kills"), ("jax", "Kills on JAX"), ("inputs", "Bad inputs")):
         if found := result.get(part):
-            versions = ", ".join(
-                f"{library} {version}" for library, version in found["versions"].items()
-            )
-            seed = f", random seed {found['seed']}" if "seed" in found else ""
-            said.append(f"{name}: {found['device']}, {versions}{seed}, {found['seconds']:.0f} s")
+            libraries = [f"{library} {version}" for library, version in found["versions"].items()]
+            seed = [f"random seed {found['seed']}"] if "seed" in found else []
+            facts = [found["device"], *libraries, *seed, f"{found['seconds']:.0f} s"]
+            parts.append(f"{name}: {', '.join(facts)}.")
     lost = [
         record["epochs_lost"]
-        for part in ("kills", "jax")
+        for part, _ in KILLS
         for record in result.get(part, {}).get("records", [])
         if "epochs_lost" in record
     ]
-    most = (
-        f" No kill cost more than {max(lost)} epoch{'s' * (max(lost) != 1)} that had been told of; there, a state is saved after each."
-        if lost
-        else ""
-    )
-    return f"{'; '.join(said)}.{most}"
+    if lost:
+        epochs = "epoch" if max(lost) == 1 else "epochs"
+        parts.append(
+            f"No kill lost more than {max(lost)} {epochs} already printed; "
+            "a state was saved after each epoch."
+        )
+    return " ".join(parts)
 
 
-def said(record: Mapping[str, Any]) -> str:
-    """A message as a table's cell: of code, whatever is in it."""
+def _message(record: Mapping[str, Any]) -> str:
+    """A message as a table's cell. Double backticks allow any text within."""
     if "skipped" in record:
         return f"not tried: {record['skipped']}"
-    lines = [f"`` {escaped(line)} ``" for line in record["message"].splitlines()] or ["nothing"]
-    return "<br>".join(
-        [
-            *lines,
-            *(f"**not as it should be: {escaped(problem)}**" for problem in record["problems"]),
-        ]
-    )
+    lines = [f"`` {_escaped(line)} ``" for line in record["message"].splitlines()] or ["none"]
+    problems = [f"**problem: {_escaped(problem)}**" for problem in record["problems"]]
+    return "<br>".join([*lines, *problems])
 
 
-def escaped(text: str) -> str:
+def _escaped(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    numbers = {"times", "as it should be"}
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    numbers = {"times", "as expected"}
     ruler = [" ---: " if name in numbers else " --- " for name in columns]
     return "\n".join(
         [

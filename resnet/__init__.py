@@ -1,5 +1,6 @@
-"""The benchmark's library: the stages and scripts call it, and it never calls them.
+"""The benchmark's library. The stages and scripts call it, and it never calls them.
 
-Read model.py first, then data/, training/ and results/, in the order an image passes through them.
-params.py is params.yaml as checked values; backend.py is TensorFlow or JAX, and the device.
+Read model.py first, then data/, training/ and results/, in the order in which an image passes
+through them. params.py reads params.yaml as checked values and resolves its variants. backend.py
+starts Keras on TensorFlow or JAX and finds the device.
 """

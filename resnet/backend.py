@@ -1,91 +1,70 @@
-"""Keras on TensorFlow or JAX: the one module that knows which. Everything else is written in keras.ops."""
+"""Keras on TensorFlow or JAX: the one module that knows which. All other code is in keras.ops."""
 
 import os
 import platform
-import resource
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
+from resnet.device import Device, cpu_name, cpu_processor, gpu_unwanted, has_nvidia_driver
 from resnet.errors import BenchmarkError
 
 Tensor = Any  # a tensor of the backend
 BACKENDS = ("tensorflow", "jax")
-XLA_DETERMINISTIC = (
-    "--xla_gpu_deterministic_ops=true"  # read by XLA as it starts, whichever backend it serves
-)
-
-
-@dataclass(frozen=True)
-class Device:
-    """Where the work runs; `gpu` is false on a CPU."""
-
-    name: str
-    gpu: bool
-    backend: str
-    float32_products: (
-        str  # tf32, or float32: how products of float32 numbers are rounded before they are summed
-    )
-    deterministic: bool  # the same seed gives the same bits: a CPU's always, a GPU's where DETERMINISTIC=1 asks for it
-
-    def peak_memory_mb(self) -> int:
-        """The most memory that was in use at once so far, in MB (10^6 bytes): the GPU's, or this process' on a CPU."""
-        if not self.gpu:
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-            return round(peak * (1 if sys.platform == "darwin" else 1024) / 1e6)
-        if self.backend == "tensorflow":
-            import tensorflow as tf
-
-            return int(tf.config.experimental.get_memory_info("GPU:0")["peak"] / 1e6)
-        import jax
-
-        return int(jax.devices()[0].memory_stats()["peak_bytes_in_use"] / 1e6)
+XLA_DETERMINISTIC = "--xla_gpu_deterministic_ops=true"  # read by XLA as it starts, on both backends
+OUT_OF_MEMORY = ("RESOURCE_EXHAUSTED", "out of memory", "Dst tensor is not initialized", "OOM when")
 
 
 def start(precision: str = "float32") -> Device:
-    """Import Keras on the backend that KERAS_BACKEND names, TensorFlow by default, and find the device.
+    """Import Keras on the backend that KERAS_BACKEND names (default TensorFlow); find the device.
 
-    ~/.keras/keras.json is not obeyed: precision ("float32" or "bfloat16", which is mixed) and channels last come from
-    here. Raises BenchmarkError for another or a missing backend, and where REQUIRE_GPU=1 finds no GPU.
-    On a GPU, float32 products are TF32's unless TF32=0.
+    precision is "float32", or "bfloat16" for mixed precision; images are channels last.
+    ~/.keras/keras.json is ignored. Raises BenchmarkError for an unknown or missing backend, and
+    where there is an NVIDIA driver but no GPU can be opened, unless GPU=0 asks for the CPU.
     """
     backend = os.environ.setdefault("KERAS_BACKEND", BACKENDS[0])
     if backend not in BACKENDS:
         raise BenchmarkError(f"KERAS_BACKEND is {backend!r}: must be tensorflow or jax")
-    deterministic = flag("DETERMINISTIC", default=False)
+    deterministic, tf32 = flag("DETERMINISTIC", default=False), flag("TF32", default=True)
     if deterministic and XLA_DETERMINISTIC not in os.environ.get("XLA_FLAGS", ""):
-        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {XLA_DETERMINISTIC}".strip()
+        flags = f"{os.environ.get('XLA_FLAGS', '')} {XLA_DETERMINISTIC}"
+        os.environ["XLA_FLAGS"] = flags.strip()
+    flag("GPU", default=True)
     try:
         with _native_messages_held():
             import keras
 
-            name = _gpu_tensorflow() if backend == "tensorflow" else _gpu_jax()
+            gpu = None
+            if keras.backend.backend() == backend:
+                gpu = _tensorflow_gpu() if backend == "tensorflow" else _jax_gpu()
     except ModuleNotFoundError as error:
+        missing = f"KERAS_BACKEND is {backend!r}, but {error.name} is not installed"
+        raise BenchmarkError(missing) from error
+    if keras.backend.backend() != backend:
         raise BenchmarkError(
-            f"KERAS_BACKEND is {backend!r}, but {error.name} is not installed"
-        ) from error
-    products = "tf32" if name is not None and flag("TF32", default=True) else "float32"
-    _configure(backend, products, deterministic and name is not None)
-    keras.config.set_floatx("float32")
-    keras.config.set_epsilon(1e-7)
-    keras.config.set_image_data_format("channels_last")
-    keras.config.set_dtype_policy({"float32": "float32", "bfloat16": "mixed_bfloat16"}[precision])
-    if name is None and flag("REQUIRE_GPU", default=False):
-        raise BenchmarkError(
-            "REQUIRE_GPU is 1, but no GPU was found; TF_CPP_MIN_LOG_LEVEL=0 or JAX's own warning tells why"
+            f"KERAS_BACKEND is {backend!r}, but Keras was imported on {keras.backend.backend()} "
+            "before; set the variable before anything imports Keras"
         )
-    return Device(
-        name or _cpu(),
-        name is not None,
-        backend,
-        products,
-        deterministic=name is None or deterministic,
+    if gpu is None and has_nvidia_driver() and not gpu_unwanted():
+        raise BenchmarkError(
+            f"there is an NVIDIA driver, but {backend} opens no GPU: {_reason(backend)}; "
+            "GPU=0 uses the CPU"
+        )
+    device = Device(
+        name=gpu or cpu_name(),
+        processor=gpu or cpu_processor(),
+        gpu=gpu is not None,
+        backend=backend,
+        xla=backend == "jax" or flag("XLA", default=gpu is not None),
+        float32_products="tf32" if gpu and tf32 else "float32",
+        deterministic=gpu is None or deterministic,
     )
+    _configure(device, precision)
+    return device
 
 
 def flag(variable: str, *, default: bool) -> bool:
@@ -96,30 +75,38 @@ def flag(variable: str, *, default: bool) -> bool:
     return value == "1"
 
 
-def _configure(backend: str, products: str, deterministic: bool) -> None:
-    """Settings that a result's last bits depend on, stated rather than left to the backend's defaults."""
-    if backend == "tensorflow":
+def _configure(device: Device, precision: str) -> None:
+    """State the settings that a result's last bits depend on, rather than leave the defaults."""
+    import keras
+
+    if device.backend == "tensorflow":
         import tensorflow as tf
 
-        tf.config.experimental.enable_tensor_float_32_execution(products == "tf32")
-        # it regroups products with constants by the shape of the whole graph, so one step and a loop of steps would differ
+        tf.config.experimental.enable_tensor_float_32_execution(device.float32_products == "tf32")
+        # it regroups products with constants by the shape of the whole graph, so that one step and
+        # a loop of steps would differ
         tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
-        if deterministic:
+        if device.gpu and device.deterministic:
             tf.config.experimental.enable_op_determinism()
     else:
         import jax
 
         # "default" is TF32 on a GPU that has it, for products and convolutions
-        jax.config.update(
-            "jax_default_matmul_precision", {"tf32": "default", "float32": "float32"}[products]
-        )  # type: ignore[no-untyped-call]
+        products = {"tf32": "default", "float32": "float32"}[device.float32_products]
+        jax.config.update("jax_default_matmul_precision", products)  # type: ignore[no-untyped-call]
+    keras.config.set_floatx("float32")
+    keras.config.set_epsilon(1e-7)
+    keras.config.set_image_data_format("channels_last")
+    policy = {"float32": "float32", "bfloat16": "mixed_bfloat16"}[precision]
+    keras.config.set_dtype_policy(policy)
 
 
 @contextmanager
 def _native_messages_held() -> Iterator[None]:
-    """Keep back what TensorFlow's C++ writes to stderr while it starts, unless TF_CPP_MIN_LOG_LEVEL is set or it fails.
+    """Hold back what TensorFlow's C++ writes to stderr as it starts, unless it fails.
 
-    Some of it (oneDNN is on, there is no CUDA driver) is beyond every setting: tensorflow/tensorflow#100442.
+    Some of it (oneDNN is on, there is no CUDA driver) ignores every setting:
+    tensorflow/tensorflow#100442. Nothing is held back where TF_CPP_MIN_LOG_LEVEL is set.
     """
     if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
         yield
@@ -138,118 +125,124 @@ def _native_messages_held() -> Iterator[None]:
         finally:
             os.dup2(stderr, 2)
             os.close(stderr)
-            del os.environ[
-                "TF_CPP_MIN_LOG_LEVEL"
-            ]  # TensorFlow has read it; processes started from here decide for themselves
+            del os.environ["TF_CPP_MIN_LOG_LEVEL"]  # read by now; child processes set their own
+
+
+def _reason(backend: str) -> str:
+    """Why the backend opens no GPU: the last line about it that an unfiltered process prints."""
+    look = {
+        "tensorflow": "import tensorflow as tf; tf.config.list_physical_devices('GPU')",
+        "jax": "import jax; jax.devices()",
+    }
+    command = [sys.executable, "-c", look[backend]]
+    env = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "0"}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    signs = ("CUDA", "cuda", "GPU", "dlopen", "libcu")
+    lines = [line for line in done.stderr.splitlines() if any(sign in line for sign in signs)]
+    return lines[-1].rpartition("] ")[2].strip()[:300] if lines else "it does not say why"
 
 
 @contextmanager
 def memory_errors(advice: str) -> Iterator[None]:
-    """Within the block, a device or a host without memory left is a BenchmarkError with that advice."""
+    """Within the block, running out of memory on the device or host is a BenchmarkError."""
     try:
         yield
     except Exception as error:
-        if (
-            not isinstance(error, MemoryError)
-            and type(error).__name__ != "ResourceExhaustedError"
-            and "RESOURCE_EXHAUSTED" not in str(error)
-        ):
+        text = str(error)
+        out = isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError"
+        if not out and not any(sign in text for sign in OUT_OF_MEMORY):
             raise
-        told = next(
-            (line.strip() for line in str(error).splitlines() if "memory" in line or "OOM" in line),
-            type(error).__name__,
-        )
-        raise BenchmarkError(f"out of memory: {told[:200]}; {advice}") from error
+        signs = ("memory", "OOM", "Dst tensor")
+        lines = (line.strip() for line in text.splitlines() if any(sign in line for sign in signs))
+        reason = next(lines, type(error).__name__)
+        raise BenchmarkError(f"out of memory: {reason[:200]}; {advice}") from error
 
 
 def versions(backend: str) -> dict[str, str]:
-    """Versions of what computes a result."""
-    return {
-        "python": platform.python_version(),
-        **{name: metadata.version(name) for name in ("keras", backend, "numpy")},
-    }
+    """The versions of the packages that compute a result."""
+    packages = {name: metadata.version(name) for name in ("keras", backend, "numpy")}
+    return {"python": platform.python_version(), **packages}
 
 
-def compiled(function: Callable[..., Any], gpu: bool) -> Callable[..., Any]:
-    """The function as one graph, compiled by XLA on JAX and on GPUs; TensorFlow's own kernels are faster on a CPU."""
-    if os.environ["KERAS_BACKEND"] == "tensorflow":
+def compiled(function: Callable[..., Any], xla: bool) -> Callable[..., Any]:
+    """The function as one compiled graph; without XLA, TensorFlow's own kernels run it.
+
+    On a CPU those are faster. JAX always compiles with XLA.
+    """
+    if _on_tensorflow():
         import tensorflow as tf
 
-        return tf.function(function, jit_compile=gpu)  # type: ignore[no-any-return]
+        return tf.function(function, jit_compile=xla)  # type: ignore[no-any-return]
     import jax
 
     return jax.jit(function)
 
 
 def has_fused_batch_normalization() -> bool:
-    """Whether `fused_batch_normalization` exists: on JAX, XLA fuses Keras' own."""
-    return os.environ["KERAS_BACKEND"] == "tensorflow"
+    """Whether `fused_batch_normalization` exists; on JAX, XLA fuses Keras' own."""
+    return _on_tensorflow()
 
 
 def fused_batch_normalization(
     x: Tensor, scale: Tensor, offset: Tensor, epsilon: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Normalize x (n, h, w, c) by its own statistics; returns it, and its mean and variance (c,) in float32, as Keras counts them."""
+    """Normalize x (n, h, w, c) by its own statistics.
+
+    Returns it with its mean and variance (c,) in float32, computed as Keras computes them.
+    """
     import tensorflow as tf
 
     y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
         x=x, scale=scale, offset=offset, mean=[], variance=[], epsilon=epsilon
     )
     count = x.shape[0] * x.shape[1] * x.shape[2]
-    return (
-        y,
-        mean,
-        variance * ((count - 1) / count),
-    )  # the kernel's is an estimate for the population, Keras' that of the batch
+    # the kernel estimates the population's variance; Keras uses that of the batch
+    return y, mean, variance * ((count - 1) / count)
 
 
 def value_and_gradients(
     function: Callable[[list[Tensor]], tuple[Tensor, Any]], weights: list[Tensor]
 ) -> tuple[Tensor, Any, list[Tensor]]:
-    """Value, further results and gradients of `function(weights) -> (value, further results)`."""
-    if os.environ["KERAS_BACKEND"] == "tensorflow":
+    """Value, other results and gradients of `function(weights) -> (value, other results)`."""
+    if _on_tensorflow():
         import tensorflow as tf
 
         with tf.GradientTape() as tape:
             tape.watch(weights)
-            value, further = function(weights)
-        return value, further, tape.gradient(value, weights)
+            value, others = function(weights)
+        return value, others, tape.gradient(value, weights)
     import jax
 
-    (value, further), gradients = jax.value_and_grad(function, has_aux=True)(weights)
-    return value, further, gradients
+    (value, others), gradients = jax.value_and_grad(function, has_aux=True)(weights)
+    return value, others, gradients
 
 
-def _gpu_tensorflow() -> str | None:
+def _on_tensorflow() -> bool:
+    import keras
+
+    return bool(keras.backend.backend() == "tensorflow")
+
+
+def _tensorflow_gpu() -> str | None:
+    """Make one GPU visible and return its name; None where there is none or the CPU is wanted."""
     import tensorflow as tf
 
-    gpus = tf.config.list_physical_devices("GPU")
+    gpus = [] if gpu_unwanted() else tf.config.list_physical_devices("GPU")
+    # before anything else: memory growth must be the same on all visible GPUs
+    tf.config.set_visible_devices(gpus[:1], "GPU")
     if not gpus:
         return None
-    tf.config.experimental.set_memory_growth(
-        gpus[0], True
-    )  # take what is needed, so that the peak says something
+    tf.config.experimental.set_memory_growth(gpus[0], True)  # else the peak is all there is
     return str(tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU"))
 
 
-def _gpu_jax() -> str | None:
+def _jax_gpu() -> str | None:
+    """The name of the first GPU; None where there is none or the CPU is wanted."""
     import jax
 
     with suppress(ModuleNotFoundError):
-        import tensorflow  # noqa: F401  # Keras does so anyway to save a model, where it can; now its messages are held
+        import tensorflow  # noqa: F401  # Keras imports it to save; now its messages are held
+    if gpu_unwanted():
+        jax.config.update("jax_platforms", "cpu")  # type: ignore[no-untyped-call]
     device = jax.devices()[0]
     return None if device.platform == "cpu" else str(device.device_kind)
-
-
-def _cpu() -> str:
-    """The processor's name and how many of its threads this process may use."""
-    model = platform.processor() or platform.machine()
-    if (info := Path("/proc/cpuinfo")).exists():
-        names = [
-            line.split(":")[1].strip()
-            for line in info.read_text().splitlines()
-            if line.startswith("model name")
-        ]
-        model = names[0] if names else model
-    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{model}, {threads} threads"

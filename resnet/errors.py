@@ -1,32 +1,55 @@
-"""What goes wrong in a way that a person can mend: one line, a non-zero exit, no traceback."""
+"""Errors that end a command with one clear line, and the entry point of every command."""
 
+import argparse
+import re
 import sys
 from collections.abc import Callable
 
 
 class BenchmarkError(Exception):
-    """Bad input or bad weather; the text is the one line a person reads: what is wrong, where, and what would be right."""
+    """A user error or an I/O failure; its text is one line: what is wrong, where, the remedy."""
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal that asks to end, once what there was to save is saved; the text is the one line a person reads."""
+    """A signal asked the process to end, and its state is saved; the text is one line."""
 
     def __init__(self, text: str, status: int):
         super().__init__(text)
-        self.status = status  # to exit with: 128 and the signal's number
+        self.status = status  # exit status: 128 plus the number of the signal
 
 
-def run_stage(name: str, main: Callable[[list[str]], None]) -> None:
-    """Run a stage's `main` on the command line's arguments; exit 1 with one line on an error that a person can mend."""
+def command_parser(module: str, description: str | None) -> argparse.ArgumentParser:
+    """A parser for `python -m <module>`, to which the caller adds arguments if there are any.
+
+    `description` is the docstring of the module, shown by `--help` as it is written: what the
+    command does, what it reads and what it writes.
+    """
+    return argparse.ArgumentParser(
+        prog=f"python -m {module}",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+
+
+def run_stage(main: Callable[[argparse.Namespace], None], parser: argparse.ArgumentParser) -> None:
+    """Parse the command line and run `main` on it; an expected error is one line, no traceback.
+
+    Exit status: 2 for a usage error (argparse prints it), 1 for BenchmarkError and OSError, 130 or
+    that of Interrupted for a signal. The line starts with the last part of the module's name.
+    """
+    name = re.split("[ .]", parser.prog)[-1]
+    arguments = parser.parse_args()
     try:
-        main(sys.argv[1:])
+        main(arguments)
     except BenchmarkError as error:
         sys.exit(f"{name}: {error}")
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         sys.exit(f"{name}: {where}{error.strerror or error}")
-    except KeyboardInterrupt as error:
-        print(
-            f"{name}: {error if isinstance(error, Interrupted) else 'interrupted'}", file=sys.stderr
-        )
-        sys.exit(error.status if isinstance(error, Interrupted) else 130)
+    except Interrupted as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        sys.exit(error.status)
+    except KeyboardInterrupt:
+        print(f"{name}: interrupted", file=sys.stderr)
+        sys.exit(130)

@@ -1,5 +1,6 @@
-"""Files and folders that are either whole under their final name or not there."""
+"""Files and folders that appear complete under their final name or not at all, and locks."""
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -14,18 +15,24 @@ from typing import Any
 
 from resnet.errors import BenchmarkError
 
+UNSUPPORTED = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
+# What SMB, virtiofs and drvfs answer where they cannot sync a folder. For a file, these two are
+# real errors: its content may be lost.
+FOLDER_UNSUPPORTED = UNSUPPORTED | {errno.EBADF, errno.EIO}
+FLOCK_UNSUPPORTED = UNSUPPORTED | {errno.ENOLCK}  # NFS without a lock manager, Lustre
+_warned: set[str] = set()
+
 
 @contextmanager
 def replaced(path: Path) -> Iterator[Path]:
-    """Give a path beside `path` to write a file or a folder at; rename it over `path` when the block ends without an error.
+    """Yield a temporary path next to `path`, and rename it to `path` when the block succeeds.
 
-    After an error nothing is left but what was at `path` before. An error of the system that names no file, of a full disk say,
-    then names `path`.
+    The block writes a file or a folder there. After an error `path` is unchanged and the temporary
+    file is removed. An OSError that names no file, e.g. of a full disk, then names `path`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(
-        f".{path.name}.partial{path.suffix}"
-    )  # the suffix stays: Keras saves by it
+    # Keras chooses the format by the suffix, so the suffix stays last.
+    partial = path.with_name(f".{path.name}.partial{path.suffix}")
     _remove(partial)
     try:
         yield partial
@@ -41,18 +48,18 @@ def replaced(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a UTF-8 text file, replacing the one at `path` at once."""
+    """Write a UTF-8 text file, replacing the one at `path` atomically."""
     with replaced(path) as partial:
         partial.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON that reads well in a diff; a value that is not finite is a ValueError."""
+    """Write indented JSON; raises ValueError for NaN and infinities."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object; raises BenchmarkError where the file is missing or holds something else."""
+    """Read a JSON object; raises BenchmarkError where there is no file or another content."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
     except FileNotFoundError as error:
@@ -60,7 +67,7 @@ def read_json(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise BenchmarkError(f"{path}: not JSON: {error}") from error
     if not isinstance(value, dict):
-        raise BenchmarkError(f"{path}: must hold a JSON object, holds {type(value).__name__}")
+        raise BenchmarkError(f"{path}: must be a JSON object, is a {type(value).__name__}")
     return value
 
 
@@ -70,12 +77,38 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def sync(path: Path) -> None:
+    """Flush a file, or the names in a folder, to the disk, so that it survives a power failure.
+
+    A file system that cannot do this is no reason to stop: a warning is printed once per process.
+    Raises OSError, which names `path`, for every other failure, e.g. a full disk.
+    """
+    kind = "folder" if path.is_dir() else "file"
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (FOLDER_UNSUPPORTED if kind == "folder" else UNSUPPORTED):
+            error.filename = str(path)
+            raise
+        if kind not in _warned:
+            _warned.add(kind)
+            print(
+                f"warning: {path}: this file system cannot flush a {kind} to the disk "
+                f"({error.strerror}): a power failure may lose the last files saved",
+                flush=True,
+            )
+    finally:
+        os.close(descriptor)
+
+
 @contextmanager
 def exclusive_lock(path: Path, busy: str) -> Iterator[None]:
     """Hold a lock that the operating system releases however this process ends.
 
     Raises BenchmarkError with the text `busy` where another process holds it; `{holder}` in the
-    text is replaced by that process' id, host and start time.
+    text is replaced by the id, host and start time of that process. On a file system without
+    flock, the lock is the existence of a second file, which a killed process leaves behind.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+", encoding="utf-8") as file:
@@ -83,16 +116,47 @@ def exclusive_lock(path: Path, busy: str) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             file.seek(0)
-            raise BenchmarkError(busy.format(holder=file.read() or "another process")) from error
-        file.truncate(0)
-        since = time.strftime("%Y-%m-%d %H:%M:%S")
-        file.write(f"process {os.getpid()} on {socket.gethostname()}, since {since}")
-        file.flush()
+            raise BenchmarkError(_busy(busy, file.read())) from error
+        except OSError as error:
+            if error.errno not in FLOCK_UNSUPPORTED:
+                error.filename = str(path)
+                raise
+        else:
+            file.truncate(0)
+            file.write(_this_process())
+            file.flush()
+            yield
+            return
+    with _exclusive_file(path.with_name(f"{path.name}.exclusive"), busy):
         yield
 
 
+@contextmanager
+def _exclusive_file(path: Path, busy: str) -> Iterator[None]:
+    """Create `path`, which must not exist, and remove it after the block."""
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(_this_process())
+    except FileExistsError as error:
+        text = _busy(busy, path.read_text(encoding="utf-8"))
+        raise BenchmarkError(f"{text}; if that process has ended, remove {path}") from error
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _this_process() -> str:
+    since = time.strftime("%Y-%m-%d %H:%M:%S")
+    return f"process {os.getpid()} on {socket.gethostname()}, since {since}"
+
+
+def _busy(text: str, holder: str) -> str:
+    return text.replace("{holder}", holder or "another process")
+
+
 def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is no figure")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def _remove(path: Path) -> None:

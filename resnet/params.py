@@ -1,204 +1,119 @@
-"""params.yaml as frozen, checked values. A stage loads it whole, before its own work, and hands on the values it needs."""
+"""params.yaml as frozen, checked values.
+
+A stage loads the whole file before its own work and passes on the values it needs.
+"""
 
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar, get_args
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError, model_validator
+from pydantic import AfterValidator, Field, Strict, model_validator
 
 from resnet import strict_yaml
 from resnet.errors import BenchmarkError
-from resnet.strict_yaml import line, shown
+from resnet.schema import Count, Index, Problem, Schema, check, message, short_repr, unknown_key
+from resnet.variant import Augment, Network, Precision, Recipe, Variant
 
 PATH = Path("params.yaml")
+SECTION = re.compile(r"model|(ResNet\d+v\d+)(-[A-Za-z0-9]+)?")  # the name of a variant's section
 
-Positive = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(ge=1, lt=2**31)]
-NotNegative = Annotated[float, Field(ge=0)]
-
-T = TypeVar("T", bound=Hashable)
-S = TypeVar("S", bound="Section")
+T = TypeVar("T", int, str)
 
 
-class Section(BaseModel):
-    """A section of params.yaml: no key more, none less, no value of another type."""
+def _distinct(values: tuple[T, ...]) -> tuple[T, ...]:
+    """The values, at least one and none twice; else ValueError."""
+    if not values:
+        raise ValueError("must name at least one")
+    for i, value in enumerate(values):
+        if value in values[:i]:
+            raise ValueError(f"names {value!r} twice")
+    return values
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+Names = Annotated[tuple[str, ...], Strict(False), AfterValidator(_distinct)]
+Seeds = Annotated[
+    tuple[Annotated[int, Field(ge=0, lt=2**32)], ...], Strict(False), AfterValidator(_distinct)
+]
 
 
-class Synthetic(Section):
+class Synthetic(Schema):
+    """The generated set that replaces CIFAR-10 where source is synthetic."""
+
     train_images: Annotated[int, Field(ge=5, multiple_of=5)]
     test_images: Count
-    seed: Annotated[int, Field(ge=0)]
+    seed: Index
 
 
-class Data(Section):
+class Data(Schema):
+    """Where the images come from; `urls` are tried in order."""
+
     source: Literal["cifar10", "synthetic"]
     urls: Annotated[tuple[Annotated[str, Field(pattern=r"^https?://\S+$")], ...], Strict(False)]
     synthetic: Synthetic
 
 
-class Preprocess(Section):
+class Preprocess(Schema):
+    """What preprocess does to the pixels besides scaling them to [0, 1]."""
+
     subtract_pixel_mean: bool
 
 
-class Augment(Section):
-    shift: Annotated[float, Field(ge=0, lt=1)]
-    order: Literal[0, 1]
-    flip: bool
+class Holdout(Schema):
+    """The images on which the best epoch is chosen: `fraction` of the images of `split`.
 
+    A fraction of 0 holds out none; split test is the original's way, with all test images.
+    """
 
-class Holdout(Section):
     split: Literal["train", "test"]
     fraction: Annotated[float, Field(ge=0, le=1)]
 
     @model_validator(mode="after")
     def _fits_split(self) -> Self:
         if self.split == "test" and self.fraction != 1:
-            raise ValueError("fraction must be 1 with split test, the original's own way")
+            raise ValueError("fraction must be 1 with split test, as in the original")
         if self.split == "train" and self.fraction == 1:
             raise ValueError(
-                "fraction must be less than 1 with split train: no image would be left to train on"
+                "fraction must be less than 1 with split train, to leave images to train on"
             )
         return self
 
 
-class Train(Section):
-    recipe: Annotated[
-        str, Field(pattern=r"^[A-Za-z0-9_-]+$")
-    ]  # dvc.yaml has recipes.${train.recipe}, and tables show it
-    precision: Literal["float32", "bfloat16"]
+class Train(Schema):
+    """How variants are trained; a section may override the precision and keys of the recipe."""
+
+    recipe: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]  # recipes.${...} in dvc.yaml
+    precision: Precision
     holdout: Holdout
 
 
-class Drop(Section):
-    epoch: Annotated[int, Field(ge=0)]
-    factor: Positive
+class _Overridable(Recipe):
+    """The keys that a variant's section may override, as they are written there."""
+
+    augment: Augment
+    precision: Precision
 
 
-class Warmup(Section):
-    """The first epochs at `factor` times the rate, for networks at least that deep; 0 epochs are none."""
+class Sections(Schema):
+    """The sections of params.yaml that are required, beside those of the variants."""
 
-    epochs: Annotated[int, Field(ge=0)]
-    factor: Annotated[float, Field(gt=0, le=1)]
-    depth: Annotated[int, Field(ge=0)]
-
-
-class Recipe(Section):
-    optimizer: Literal["adam", "sgd"]
-    learning_rate: Positive
-    momentum: Annotated[float, Field(ge=0, lt=1)]
-    drops: Annotated[tuple[Drop, ...], Strict(False)]
-    plateau_factor: Annotated[float, Field(gt=0, le=1)]
-    plateau_patience: Count
-    plateau_min_rate: NotNegative
-    batch_size: Count
-    epochs: Count
-    l2: NotNegative
-    l2_on: Literal["convolutions", "all"]
-    crop: Annotated[int, Field(ge=0, le=32)]
-    warmup: Warmup
-
-    @model_validator(mode="after")
-    def _keys_agree(self) -> Self:
-        epochs = [drop.epoch for drop in self.drops]
-        if epochs != sorted(set(epochs)):
-            raise ValueError(f"drops must name each epoch once, in order; they name {epochs}")
-        if epochs and epochs[0] < self.warmup.epochs:
-            raise ValueError(
-                f"drops begin at epoch {epochs[0]}, before the {self.warmup.epochs} epochs of warmup end"
-            )
-        if self.optimizer == "adam" and self.momentum:
-            raise ValueError(
-                f"momentum is {self.momentum} but adam has none: set it to 0, or the optimizer to sgd"
-            )
-        return self
-
-
-PUBLISHED_AUGMENT = Augment(shift=0.1, order=0, flip=True)
-PUBLISHED_RECIPES = {  # those of the published figures, whatever params.yaml now holds under these names
-    "original": Recipe(
-        optimizer="adam",
-        learning_rate=1e-3,
-        momentum=0.0,
-        drops=tuple(
-            Drop(epoch=epoch, factor=factor)
-            for epoch, factor in ((81, 1e-1), (121, 1e-2), (161, 1e-3), (181, 5e-4))
-        ),
-        plateau_factor=1.0,
-        plateau_patience=5,
-        plateau_min_rate=5e-7,
-        batch_size=32,
-        epochs=200,
-        l2=1e-4,
-        l2_on="convolutions",
-        crop=0,
-        warmup=Warmup(epochs=0, factor=1.0, depth=0),
-    ),
-    "paper": Recipe(
-        optimizer="sgd",
-        learning_rate=0.1,
-        momentum=0.9,
-        drops=(Drop(epoch=82, factor=0.1), Drop(epoch=123, factor=0.01)),
-        plateau_factor=1.0,
-        plateau_patience=5,
-        plateau_min_rate=0.0,
-        batch_size=128,
-        epochs=164,
-        l2=5e-5,
-        l2_on="all",
-        crop=4,
-        warmup=Warmup(epochs=1, factor=0.1, depth=110),
-    ),
-}
-
-
-class Network(Section):
-    """Version, n and width of a network; [a] is version 1, [b] version 2. The deepest that [a] trained has 1202 layers."""
-
-    version: Literal[1, 2]
-    n: Annotated[int, Field(ge=1, le=200)]
-    width: Literal["original", "paper"] = "original"
-
-    @model_validator(mode="after")
-    def _has_width(self) -> Self:
-        if self.version == 1 and self.width == "paper":
-            raise ValueError(
-                "width is 'paper', which version 2 alone has: in version 1 the original's widths are the paper's"
-            )
-        return self
-
-    @property
-    def depth(self) -> int:
-        return (6 if self.version == 1 else 9) * self.n + 2
-
-    @property
-    def family(self) -> str:
-        """The name without the width, as sections have it."""
-        return f"ResNet{self.depth}v{self.version}"
-
-    @property
-    def name(self) -> str:
-        return self.family if self.width == "original" else f"{self.family} (paper's width)"
-
-
-@dataclass(frozen=True)
-class Variant:
-    """A network and the recipe it is trained by, the section's own overrides included."""
-
-    network: Network
-    recipe: Recipe
-    recipe_name: str  # with what differs from the recipe of that name
-    recipe_epochs: int  # what the recipe itself asks for: a variant with fewer is a short run
+    variants: Names
+    seeds: Seeds
+    data: Data
+    preprocess: Preprocess
+    augment: Augment
+    train: Train
+    recipes: dict[str, Recipe]
 
 
 @dataclass(frozen=True)
 class Params:
-    """The whole of params.yaml; `variants` holds the listed ones, in order."""
+    """The whole of params.yaml."""
 
-    variants: Mapping[str, Variant]
+    variants: Mapping[str, Variant]  # the listed ones, in order
+    sections: Mapping[str, Variant]  # of every section, listed or not
     seeds: tuple[int, ...]
     data: Data
     preprocess: Preprocess
@@ -206,189 +121,129 @@ class Params:
     train: Train
 
     def variant(self, name: str) -> Variant:
-        """The listed variant of that name, or a BenchmarkError that names the listed ones."""
+        """The listed variant of that name; a BenchmarkError names the listed ones."""
         if name not in self.variants:
-            raise BenchmarkError(
-                f"{name!r} is not among variants of {PATH}: {', '.join(self.variants)}"
-            )
+            listed = ", ".join(self.variants)
+            raise BenchmarkError(f"{name!r} is not among variants of {PATH}: {listed}")
         return self.variants[name]
 
 
-FIXED = (
-    "variants",
-    "seeds",
-    "data",
-    "preprocess",
-    "augment",
-    "train",
-    "recipes",
-)  # every other section is a variant's
-VARIANT_NAME = re.compile(r"model|(ResNet\d+v\d+)(-[A-Za-z0-9]+)?")
-
-
 def load(path: Path = PATH) -> Params:
-    """Read and check all of params.yaml; raises BenchmarkError with the key, its value and what is allowed."""
+    """Read and check params.yaml; raises a BenchmarkError that names every problem in one line."""
     raw = strict_yaml.read(path)
     try:
         return parse(raw)
     except BenchmarkError as error:
-        raise BenchmarkError(f"{path}: {line(str(error))}") from error
+        raise BenchmarkError(f"{path}: {error}") from error
 
 
 def parse(raw: Any) -> Params:
-    """Check what params.yaml holds; raises BenchmarkError with the key, its value and what is allowed."""
+    """Check the values of params.yaml; raises a BenchmarkError that names every problem."""
     if not isinstance(raw, dict):
-        raise BenchmarkError(f"must hold sections, holds {shown(raw)}")
-    for key in FIXED:
-        if key not in raw:
-            raise BenchmarkError(f"{key}: missing")
-    for key in raw:
-        if key not in FIXED and not (isinstance(key, str) and VARIANT_NAME.fullmatch(key)):
-            allowed = ", ".join(FIXED)
-            raise BenchmarkError(
-                f"{key}: unknown section; allowed: {allowed}, model, and ResNet<depth>v<version>, with -<suffix> or without"
-            )
-
-    train = _check(Train, raw["train"], "train")
-    recipes = _mapping(raw["recipes"], "recipes")
-    if train.recipe not in recipes:
-        raise BenchmarkError(
-            f"train.recipe is {train.recipe!r}: must be one of recipes: {', '.join(map(str, recipes))}"
-        )
-    for name, recipe in recipes.items():
-        _check(Recipe, recipe, f"recipes.{name}")
-    augment = _check(Augment, raw["augment"], "augment")
-    preprocess = _check(Preprocess, raw["preprocess"], "preprocess")
-    networks = {
-        key: _variant(key, raw[key], recipes, train, augment, preprocess)
-        for key in raw
-        if key not in FIXED
-    }
-
-    names = _distinct(raw["variants"], str, "variants", "names of sections")
-    for name in names:
-        if name not in networks:
-            raise BenchmarkError(
-                f"variants names {name!r}: no such section; there are {', '.join(networks)}"
-            )
-    seeds = _distinct(raw["seeds"], int, "seeds", "whole numbers from 0 to 4294967295")
-    if not all(0 <= seed < 2**32 for seed in seeds):
-        raise BenchmarkError(
-            f"seeds is {shown(raw['seeds'])}: must hold whole numbers from 0 to 4294967295"
-        )
+        raise BenchmarkError(f"must be a mapping of sections, is {short_repr(raw)}")
+    required = {key: raw[key] for key in raw if key in Sections.model_fields}
+    networks = {key: raw[key] for key in raw if isinstance(key, str) and SECTION.fullmatch(key)}
+    known = [*Sections.model_fields, "model", "ResNet<depth>v<version>[-<suffix>]"]
+    found = [
+        unknown_key(str(key), known) for key in raw if key not in required and key not in networks
+    ]
+    values, problems = check(Sections, required)
+    found += problems
+    sections: dict[str, Variant] = {}
+    for name, section in networks.items():
+        variant, problems = _resolve(name, section, raw)
+        found += problems
+        if variant:
+            sections[name] = variant
+    found += _contradictions(raw, networks, sections)
+    if found or not values:
+        raise BenchmarkError(message(found))
     return Params(
-        variants={name: networks[name] for name in names},
-        seeds=seeds,
-        data=_check(Data, raw["data"], "data"),
-        preprocess=preprocess,
-        augment=augment,
-        train=train,
+        variants={name: sections[name] for name in values.variants},
+        sections=sections,
+        seeds=values.seeds,
+        data=values.data,
+        preprocess=values.preprocess,
+        augment=values.augment,
+        train=values.train,
     )
 
 
-def _variant(
-    key: str,
-    raw: Any,
-    recipes: Mapping[str, Any],
-    train: Train,
-    augment: Augment,
-    preprocess: Preprocess,
-) -> Variant:
-    """A section such as `model`: version, n, width, and any keys of the recipe in use, flat beside them."""
-    own, recipe = _mapping(raw, key), recipes[train.recipe]
-    known = (*Network.model_fields, *Recipe.model_fields)
-    for name in own:
-        if name not in known:
-            raise BenchmarkError(f"{key}.{name}: unknown key; allowed: {', '.join(known)}")
-    network = _check(
-        Network, {name: own[name] for name in own if name in Network.model_fields}, key
-    )
-    overrides = {name: own[name] for name in own if name in Recipe.model_fields}
-    merged = _check(Recipe, {**recipe, **overrides}, key)
-    named = VARIANT_NAME.fullmatch(key)
-    if key != "model" and named and named[1] != network.family:
-        raise BenchmarkError(
-            f"{key}: its version {network.version} and n {network.n} make {network.family}; name it so, or mend them"
-        )
-    if merged.plateau_factor < 1 and not train.holdout.fraction:
-        raise BenchmarkError(
-            f"{key}: plateau_factor is {merged.plateau_factor} but train.holdout holds out no image for the plateau to watch; "
-            "set train.holdout.fraction above 0, or plateau_factor to 1"
-        )
-    name = _recipe_name(
-        train.recipe, merged, _check(Recipe, recipe, f"recipes.{train.recipe}"), augment, preprocess
-    )
-    if network.depth < merged.warmup.depth:
-        merged = merged.model_copy(update={"warmup": Warmup(epochs=0, factor=1.0, depth=0)})
-    return Variant(network, merged, name, recipe["epochs"])
+def _resolve(name: str, section: Any, raw: Any) -> tuple[Variant | None, list[Problem]]:
+    """The variant of a section, whose keys are those of a network and any that it overrides."""
+    if not isinstance(section, dict):
+        return None, check(Network, section, name)[1]
+    known = [*Network.model_fields, *_Overridable.model_fields]
+    found = [unknown_key(str(key), known, name) for key in section if key not in known]
+    network, problems = check(Network, _picked(section, Network), name)
+    found += problems
+    if network and name != "model" and name.split("-")[0] != network.family:
+        text = f"version {network.version} and n {network.n} are {network.family}"
+        found.append(Problem((), f"{name}: {text}: rename the section or change them"))
 
-
-def _recipe_name(
-    name: str, merged: Recipe, stated: Recipe, augment: Augment, preprocess: Preprocess
-) -> str:
-    """The recipe's name with all that differs from what was published under it, so that no figure goes by a name that is not its own.
-
-    `merged` is what a variant is trained by, `stated` what params.yaml has under that name; a variant's own epochs make a short run
-    and no other recipe.
-    """
-    published = PUBLISHED_RECIPES.get(name, stated)
-    recipe = merged.model_copy(update={"epochs": stated.epochs})
-    found = [(key, value) for key, value in recipe if value != getattr(published, key)]
-    found += [
-        (f"augment.{key}", value)
-        for key, value in augment
-        if value != getattr(PUBLISHED_AUGMENT, key)
-        and not (recipe.crop and key != "flip")  # which take no part in a crop
+    recipe = _at(raw, "recipes", _at(raw, "train", "recipe"))
+    recipe = recipe if isinstance(recipe, dict) else {}
+    defaults = {"augment": _at(raw, "augment"), "precision": _at(raw, "train", "precision")}
+    overrides = _picked(section, _Overridable)
+    values, problems = check(_Overridable, _merged({**recipe, **defaults}, overrides), name)
+    recipe_is_valid = check(Recipe, recipe)[0] is not None
+    found += [  # a problem of a default is named once, where the default is
+        problem
+        for problem in problems
+        if (problem.location[0] in overrides if problem.location else recipe_is_valid)
     ]
-    found += [(f"preprocess.{key}", value) for key, value in preprocess if not value]
-    said = [
-        f"{key} {value}" if isinstance(value, str | int | float) else f"other {key}"
-        for key, value in found
-    ]
-    return f"{name} with {', '.join(said)}" if said else name
+    if found or not network or not values:
+        return None, found
+    trained_by = Recipe.model_validate({key: getattr(values, key) for key in Recipe.model_fields})
+    return Variant(network, trained_by, values.augment, values.precision), []
 
 
-def _mapping(raw: Any, where: str) -> dict[str, Any]:
-    if not isinstance(raw, dict) or not raw:
-        raise BenchmarkError(f"{where} is {shown(raw)}: must be a section with keys")
-    return raw
-
-
-def _distinct(raw: Any, kind: type[T], where: str, what: str) -> tuple[T, ...]:
-    """A list of values of one type, at least one, none twice."""
-    if not isinstance(raw, list) or not raw or any(type(value) is not kind for value in raw):
-        raise BenchmarkError(f"{where} is {shown(raw)}: must be a list of {what}, at least one")
-    doubled = [value for i, value in enumerate(raw) if value in raw[:i]]
-    if doubled:
-        raise BenchmarkError(f"{where} is {shown(raw)}: names {doubled[0]!r} twice")
-    return tuple(raw)
-
-
-def _check(section: type[S], raw: Any, where: str) -> S:
-    """Validate one section; the first thing wrong becomes one line that starts with its key."""
-    try:
-        return section.model_validate(_mapping(raw, where))
-    except ValidationError as error:
-        first = error.errors()[0]
-    key = ".".join([where, *map(str, first["loc"])])
-    if first["type"] == "extra_forbidden":
-        owner = _section_at(section, first["loc"][:-1])
-        raise BenchmarkError(f"{key}: unknown key; allowed: {', '.join(owner.model_fields)}")
-    if first["type"] == "missing":
-        raise BenchmarkError(f"{key}: missing")
-    if first["type"] == "value_error":  # a check over several keys, which its text names
-        raise BenchmarkError(f"{key}: {first['ctx']['error']}")
-    must = re.sub("^(Input|String) should", "must", first["msg"])
-    raise BenchmarkError(f"{key} is {shown(first['input'])}: {must}")
-
-
-def _section_at(section: type[Section], loc: tuple[int | str, ...]) -> type[Section]:
-    """The section that a validation error's location lies in."""
-    for step in loc:
-        if isinstance(step, str):
-            annotation = section.model_fields[step].annotation
-            inner = [annotation, *get_args(annotation)]
-            section = next(
-                kind for kind in inner if isinstance(kind, type) and issubclass(kind, Section)
+def _contradictions(
+    raw: Mapping[Any, Any], networks: Mapping[str, Any], sections: Mapping[str, Variant]
+) -> Iterator[Problem]:
+    """The problems between sections; those whose values are wrong themselves are left out."""
+    listed, recipe, recipes = raw.get("variants"), _at(raw, "train", "recipe"), raw.get("recipes")
+    for name in listed if isinstance(listed, list) else []:
+        if isinstance(name, str) and name not in networks:
+            known = ", ".join(networks)
+            yield Problem((), f"variants names {name!r}: no such section; there are {known}")
+    if isinstance(recipe, str) and isinstance(recipes, dict) and recipe not in recipes:
+        known = ", ".join(map(str, recipes))
+        yield Problem((), f"train.recipe is {recipe!r}: must be one of recipes: {known}")
+    for name, other in pairwise(sorted(networks, key=str.lower)):
+        if name.lower() == other.lower():
+            text = "differ only in case: on some file systems their folders are one"
+            yield Problem((), f"{name} and {other} {text}")
+    if _at(raw, "train", "holdout", "fraction") != 0:
+        return
+    for name, variant in sections.items():
+        if variant.recipe.plateau_factor < 1:
+            where = name if "plateau_factor" in networks[name] else f"recipes.{recipe}"
+            yield Problem(
+                (),
+                f"{where}.plateau_factor is {variant.recipe.plateau_factor} but train.holdout "
+                "holds out no image for the plateau to watch: set train.holdout.fraction above 0, "
+                "or plateau_factor to 1",
             )
-    return section
+
+
+def _picked(section: Mapping[Any, Any], schema: type[Schema]) -> dict[str, Any]:
+    """The keys of a section that are a schema's, with their values."""
+    return {key: section[key] for key in section if key in schema.model_fields}
+
+
+def _merged(defaults: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """The defaults with the overrides in their place, in nested mappings key by key."""
+    nested = {
+        key: {**defaults[key], **value}
+        for key, value in overrides.items()
+        if isinstance(value, dict) and isinstance(defaults.get(key), dict)
+    }
+    return {**defaults, **overrides, **nested}
+
+
+def _at(raw: Any, *keys: Any) -> Any:
+    """The value under nested keys; None where there is none."""
+    for key in keys:
+        raw = raw.get(key) if isinstance(raw, dict) and isinstance(key, str) else None
+    return raw

@@ -1,96 +1,99 @@
-"""YAML from a person's hand: what it means without a doubt, or one line that says what is wrong."""
+"""Reads YAML that is written by hand: the values DVC reads, or one line that says what is wrong.
+
+The reader is DVC's own, ruamel.yaml. What other readers of the file take for another value, and
+what `dvc exp run -S` fails to change, is refused with a line that says how to write it.
+"""
 
 import re
-import reprlib
-from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
-import yaml
+from ruamel.yaml import YAML
+from ruamel.yaml.constructor import DuplicateKeyError
+from ruamel.yaml.error import MarkedYAMLError, StringMark, YAMLError
+from ruamel.yaml.events import (
+    CollectionEndEvent,
+    CollectionStartEvent,
+    DocumentStartEvent,
+    Event,
+    NodeEvent,
+    ScalarEvent,
+)
 
 from resnet.errors import BenchmarkError
+from resnet.schema import short_repr, single_line
 
-LONGEST = 1000  # characters of a key or a value
-LINE = 500  # of an error
+MAX_LENGTH = 1000  # characters of a key or a value
+MAX_DEPTH = 20  # of mappings and lists in each other
+
+# YAML 1.1 and 1.2 differ in these words and in what begins like a number: 010, 1_000, 1:30, dates.
+_WORD = re.compile(r"yes|no|on|off|=|<<", re.IGNORECASE)
+_NUMBER_LIKE = re.compile(r"[-+]?([0-9]|\.[0-9_])")
+_NUMBER = re.compile(r"[-+]?((0|[1-9][0-9]*)(\.[0-9]*)?([eE][-+]?[0-9]+)?|\.[0-9]+)")
 
 
 def read(path: Path) -> Any:
-    """What a YAML file holds; raises BenchmarkError where it is missing or no YAML."""
+    """The values of a YAML file; raises BenchmarkError where it is missing, not YAML or unclear."""
+    text = ""
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader)
+        text = path.read_text(encoding="utf-8")
+        depth = 0
+        for event in _yaml().parse(text):
+            depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+            problem = f"nested more than {MAX_DEPTH} levels deep" if depth > MAX_DEPTH else None
+            if problem := problem or _unclear(event):
+                raise BenchmarkError(f"{path}: {_place(text, event.start_mark)}: {problem}")
+        return _yaml().load(text)
     except FileNotFoundError as error:
         raise BenchmarkError(
             f"{path}: no such file; run the stages from the root of the checkout"
         ) from error
     except OSError as error:
         raise BenchmarkError(f"{path}: {error.strerror}") from error
-    except RecursionError as error:
-        raise BenchmarkError(f"{path}: not YAML: nested too deeply") from error
-    except (
-        yaml.YAMLError,
-        ValueError,
-        OverflowError,
-    ) as error:  # the last two of bytes and escapes that are no character
-        raise BenchmarkError(f"{path}: not YAML: {line(' '.join(str(error).split()))}") from error
+    except (YAMLError, ValueError, OverflowError) as error:  # bytes and escapes of no character
+        raise BenchmarkError(f"{path}: not YAML: {_reason(text, error)}") from error
 
 
-def shown(value: Any) -> str:
-    """A value as Python writes it, a long or deep one shortened."""
-    short = reprlib.Repr()
-    short.maxlevel, short.maxlist, short.maxdict = 4, 20, 10
-    short.maxstring = short.maxlong = short.maxother = 100
-    return short.repr(value)
+def _yaml() -> YAML:
+    return YAML(typ="safe", pure=True)  # what DVC has, since its C extension is not installed
 
 
-def line(text: str) -> str:
-    """A text as one line of at most LINE characters, cut out of its middle; what does not print is escaped."""
-    one = "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+def _unclear(event: Event) -> str | None:
+    """Why a part of the file is refused, and how to write it; None where it is clear."""
+    if isinstance(event, DocumentStartEvent) and (event.version or event.tags):
+        return "no directives (%): remove the line"
+    if isinstance(event, NodeEvent) and event.anchor is not None:
+        return "no anchors (&) or aliases (*): `dvc exp run -S` changes another value or none"
+    if isinstance(event, ScalarEvent | CollectionStartEvent) and event.ctag is not None:
+        return f"no tags such as {short_repr(str(event.ctag))}: write the plain value"
+    if not isinstance(event, ScalarEvent):
+        return None
+    if len(event.value) > MAX_LENGTH:
+        return f"a value of {len(event.value):,} characters, more than {MAX_LENGTH:,}"
+    if event.style:  # quoted, or a block: text to every reader
+        return None
+    number_like = _NUMBER_LIKE.match(event.value) and not _NUMBER.fullmatch(event.value)
+    if not number_like and not _WORD.fullmatch(event.value):
+        return None
+    return (
+        f"YAML readers may read {short_repr(event.value)} as different values: write true, false "
+        "or a plain decimal number, or put text in quotes"
     )
-    return one if len(one) <= LINE else f"{one[: LINE // 2]} ... {one[-LINE // 2 :]}"
 
 
-class Loader(yaml.SafeLoader):
-    """YAML as DVC reads it: a key given twice is an error, and what YAML 1.1 and 1.2 read as different values stays a text.
-
-    1e-3 is a number to both DVC and this, while 010, 1:30, 1_000, yes and 2026-01-31 are texts here, which no key takes for a number.
-    """
-
-    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
-        if isinstance(node, yaml.ScalarNode) and len(node.value) > LONGEST:
-            raise _refusal(
-                f"a value of {len(node.value):,} characters, more than {LONGEST:,}", node
-            )
-        try:
-            return super().construct_object(node, deep=deep)
-        except (
-            ValueError,
-            ArithmeticError,
-            LookupError,
-            AttributeError,
-        ) as error:  # of PyYAML, on !!int x and !!timestamp x
-            raise _refusal(f"no value for its tag {node.tag!r}", node) from error
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        doubled = [key for i, key in enumerate(keys) if key in keys[:i]]
-        if doubled:
-            raise _refusal(f"{shown(doubled[0])} is given twice", node)
-        return super().construct_mapping(node, deep=deep)
+def _reason(text: str, error: Exception) -> str:
+    """What ruamel.yaml says is wrong, as one line with the place."""
+    if not isinstance(error, MarkedYAMLError):
+        return single_line(" ".join(str(error).split()))
+    if isinstance(error, DuplicateKeyError):
+        problem = "a key that is given twice"
+    else:
+        problem = ", ".join(filter(None, [error.context, error.problem]))
+    return f"{_place(text, error.problem_mark)}: {single_line(problem)}"
 
 
-def _refusal(text: str, node: yaml.Node) -> yaml.YAMLError:
-    return yaml.constructor.ConstructorError(None, None, text, node.start_mark)
-
-
-_NUMBER = r"[-+]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?"
-Loader.yaml_implicit_resolvers = {}  # without PyYAML's own, which are those of YAML 1.1
-for _tag, _pattern, _first in (
-    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
-    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
-    ("int", r"[-+]?(0|[1-9][0-9]*)", list("-+0123456789")),
-    ("float", rf"{_NUMBER}|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)", list("-+.0123456789")),
-):
-    Loader.add_implicit_resolver(
-        f"tag:yaml.org,2002:{_tag}", re.compile(rf"(?:{_pattern})\Z"), _first
-    )
+def _place(text: str, mark: StringMark) -> str:
+    """The line number and the line, by which its key is found."""
+    lines = text.splitlines()
+    line = lines[mark.line].strip(" ") if mark.line < len(lines) else ""
+    return f"line {mark.line + 1}{f', {short_repr(line)}' if line else ''}"

@@ -1,4 +1,7 @@
-"""Whether the locks hold what pyproject.toml asks for; without a network. `python -m scripts.locks`, a part of `make check`"""
+"""Check that the locks satisfy pyproject.toml and agree with each other. A part of `make check`.
+
+`python -m scripts.locks` needs no network. `make lock` updates the locks.
+"""
 
 import re
 import sys
@@ -8,57 +11,53 @@ from pathlib import Path
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-LOCKS = {
+LOCKS = {  # each lock and the optional dependencies it adds
     "requirements/run.lock": "",
     "requirements/gpu.lock": "gpu",
     "requirements/dev.lock": "dev",
     "requirements/speed.lock": "speed",
 }
-Versions = dict[
-    str, set[str]
-]  # of a package; more than one where they depend on Python's version or the platform
+# Each package's pinned versions: several where they depend on the Python version or the platform.
+Versions = dict[str, set[str]]
 
 
 def problems(folder: Path) -> list[str]:
-    """What is wrong with the locks in a folder, a line each."""
+    """Return what is wrong with the locks of a checkout, one line each."""
     project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     found: list[str] = []
-    first: dict[
-        str, tuple[str, set[str]]
-    ] = {}  # the first lock that has a package, with its versions
+    first: dict[str, tuple[str, set[str]]] = {}  # package: the first lock with it, its versions
     for name, extra in LOCKS.items():
         versions, wrong = read(folder / name)
-        asked = [
-            *project["dependencies"],
-            *(project["optional-dependencies"][extra] if extra else []),
-        ]
-        wrong += [
-            line for requirement in asked for line in unmet(Requirement(requirement), versions)
-        ]
-        for package, held in versions.items():
-            lock, other = first.setdefault(package, (name, held))
-            if not held <= other:  # requirements/speed.lock is for one Python alone
+        required = list(project["dependencies"])
+        if extra:
+            required += project["optional-dependencies"][extra]
+        for requirement in required:
+            wrong += unmet(Requirement(requirement), versions)
+        for package, pinned in versions.items():
+            other_lock, other = first.setdefault(package, (name, pinned))
+            if not pinned <= other:  # a subset is fine: speed.lock is for one Python version
                 wrong.append(
-                    f"{package} is {' and '.join(sorted(held))}, but {' and '.join(sorted(other))} in {lock}"
+                    f"{package} is {' and '.join(sorted(pinned))}, "
+                    f"but {' and '.join(sorted(other))} in {other_lock}"
                 )
         found += [f"{name}: {line}" for line in wrong]
     return found
 
 
 def unmet(requirement: Requirement, versions: Versions) -> list[str]:
-    """How a lock's versions differ from what pyproject.toml asks for."""
-    held = versions.get(canonicalize_name(requirement.name))
-    if not held:
-        return [f"lacks {requirement.name}, which pyproject.toml asks for"]
+    """Return how a lock's versions violate one requirement of pyproject.toml."""
+    pinned = versions.get(canonicalize_name(requirement.name))
+    if not pinned:
+        return [f"{requirement.name} is missing, but pyproject.toml requires it"]
     return [
-        f"{requirement.name} is {version}, but pyproject.toml asks for {requirement.specifier}"
-        for version in sorted(held)
+        f"{requirement.name} is {version}, but pyproject.toml requires {requirement.specifier}"
+        for version in sorted(pinned)
         if not requirement.specifier.contains(version, prereleases=True)
     ]
 
 
 def read(path: Path) -> tuple[Versions, list[str]]:
-    """The versions that a lock pins, and what is wrong with its entries."""
+    """Return the versions that a lock pins, and what is wrong with its entries."""
     versions: Versions = {}
     wrong = []
     lines = [
@@ -71,7 +70,7 @@ def read(path: Path) -> tuple[Versions, list[str]]:
         try:
             requirement = Requirement(text)
         except InvalidRequirement:
-            wrong.append(f"{text!r} is no requirement: a lock names neither an index nor an option")
+            wrong.append(f"{text!r} is not a requirement; a lock must name no index and no option")
             continue
         pins = [
             specifier.version
@@ -82,15 +81,18 @@ def read(path: Path) -> tuple[Versions, list[str]]:
             wrong.append(f"{text!r} is not pinned with ==")
             continue
         if not hashes or not all(re.fullmatch(r"sha256:[0-9a-f]{64}", digest) for digest in hashes):
-            wrong.append(f"{text!r} lacks a SHA-256, or has a broken one")
+            wrong.append(f"{text!r} has no SHA-256, or a malformed one")
         versions.setdefault(canonicalize_name(requirement.name), set()).add(pins[0])
     return versions, wrong
 
 
-if __name__ == "__main__":
+def main() -> int:
+    """Print what is wrong to stderr, and return the exit status."""
     lines = problems(Path())
-    sys.exit(
-        "\n".join([*lines, "run `make lock`, which pins anew what pyproject.toml asks for"])
-        if lines
-        else 0
-    )
+    if lines:
+        print(*lines, "run `make lock`, which updates the locks", sep="\n", file=sys.stderr)
+    return int(bool(lines))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

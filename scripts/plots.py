@@ -1,7 +1,8 @@
-"""DVC's plots as SVG: `make plots`, or `python -m scripts.plots --out FOLDER BASE [REV]` to compare revisions.
+"""Draw DVC's plots as SVG files, without a browser or a network.
 
-The same as `dvc plots show` and `dvc plots diff` draw on their page: DVC fills the templates, vl-convert draws them, without a
-browser or a network.
+Without revisions it draws what `dvc plots show` shows of the workspace. With revisions it draws
+what `dvc plots diff` shows: all of them, side by side. DVC fills the templates in .dvc/plots/, and
+vl-convert draws them.
 """
 
 import argparse
@@ -15,14 +16,16 @@ from typing import Any
 
 import vl_convert
 
-from resnet.errors import BenchmarkError, run_stage
+from resnet.errors import BenchmarkError, command_parser, run_stage
 from resnet.files import replaced, write_text
-
-PICTURES = Path("metrics/pictures")
+from resnet.results.store import PICTURES
 
 
 def specifications(revisions: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """DVC's plots, name to Vega-Lite: of the workspace, or of the revisions side by side; none of a plot without data."""
+    """DVC's plots in Vega-Lite, by name: of the workspace, or of the revisions side by side.
+
+    Plots without data are left out.
+    """
     command = ["plots", "diff", *revisions] if revisions else ["plots", "show"]
     done = subprocess.run(
         [sys.executable, "-m", "dvc", *command, "--json"],
@@ -37,13 +40,14 @@ def specifications(revisions: Iterable[str]) -> dict[str, dict[str, Any]]:
 
 
 def draw(specifications: dict[str, dict[str, Any]], folder: Path) -> list[str]:
-    """Write an SVG file for each specification; the folder then holds these and no others. Returns their names.
+    """Write an SVG file per specification, in place of all others in the folder; returns the names.
 
-    Raises BenchmarkError where the folder holds anything else, which would be lost.
+    Raises BenchmarkError where the folder contains anything else, which would be lost.
     """
     if other := [path for path in folder.glob("*") if path.suffix != ".svg"]:
         raise BenchmarkError(
-            f"{folder} holds {other[0].name}, which is no picture: name a folder of its own"
+            f"{folder} contains {other[0].name}, which is not an SVG file; "
+            "name a folder for the plots alone"
         )
     names = []
     with replaced(folder) as partial:
@@ -57,30 +61,12 @@ def draw(specifications: dict[str, dict[str, Any]], folder: Path) -> list[str]:
 
 
 def write_scripts(path: Path) -> None:
-    """Write Vega, Vega-Lite and Vega-Embed in one file, as vl-convert has them: .dvc/page.html, the page of `dvc plots`, loads it."""
-    write_text(path, vl_convert.javascript_bundle(None))  # type: ignore[arg-type]  # None is all of it; its stub says str
+    """Write Vega, Vega-Lite and Vega-Embed in one file, which .dvc/page.html loads."""
+    # None means all three; vl-convert's stub admits only a string.
+    write_text(path, vl_convert.javascript_bundle(None))  # type: ignore[arg-type]
 
 
-def main(argv: list[str]) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m scripts.plots", description="DVC's plots as SVG."
-    )
-    parser.add_argument(
-        "revisions",
-        metavar="REV",
-        nargs="*",
-        help="compare these, as `dvc plots diff` does; none: the workspace",
-    )
-    parser.add_argument(
-        "--out", metavar="FOLDER", type=Path, default=PICTURES, help="default: %(default)s"
-    )
-    parser.add_argument(
-        "--scripts",
-        metavar="FILE",
-        type=Path,
-        help="only write what the page of `dvc plots` needs to work offline",
-    )
-    arguments = parser.parse_args(argv)
+def main(arguments: argparse.Namespace) -> None:
     if arguments.scripts:
         return write_scripts(arguments.scripts)
     for name in draw(specifications(arguments.revisions), arguments.out):
@@ -88,4 +74,20 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    run_stage("plots", main)
+    command = command_parser("scripts.plots", __doc__)
+    command.add_argument(
+        "revisions",
+        metavar="REV",
+        nargs="*",
+        help="compare these; none: draw the workspace",
+    )
+    command.add_argument(
+        "--out", metavar="FOLDER", type=Path, default=PICTURES, help="default: %(default)s"
+    )
+    command.add_argument(
+        "--scripts",
+        metavar="FILE",
+        type=Path,
+        help="only write the scripts that the page of `dvc plots` needs to work offline",
+    )
+    run_stage(main, command)

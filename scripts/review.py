@@ -1,101 +1,119 @@
-"""What a change did to the results: two git revisions compared, as Markdown. `make review BASE=main REV=branch`
+"""What a change did to the results: two git revisions compared, as Markdown.
 
-Metrics and parameters come from DVC's own diff, the right-or-wrong digits from git: neither checkpoints nor a remote are needed.
+`make review BASE=main REV=branch`. Parameters and the list of results come from DVC's own diff, the
+results themselves from git: neither checkpoints nor a DVC remote are needed.
 """
 
 import argparse
-import json
 import os
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from resnet.errors import BenchmarkError, command_parser, run_stage
+from resnet.results import intervals, review
+from resnet.results.provenance import WORKSPACE, stale_results
+from resnet.results.review import Row, Side
+from resnet.results.store import Reader, Store, read_workspace
 
-from resnet.errors import BenchmarkError, run_stage
-from resnet.results import metrics, provenance, review
-from resnet.results.provenance import WORKSPACE
-from resnet.results.review import Right, Side
+FAIL_ON = ("worse", "stale")
 
-FAIL_ON = ("worse", "doubtful")
+
+@dataclass(frozen=True)
+class Diff:
+    """What DVC says of two revisions."""
+
+    changed: dict[str, tuple[Any, Any]]  # keys of params.yaml to old and new value
+    variants: list[str]  # those with results on either side, in the pipeline's order
+    stale: dict[str, list[str]]  # the lines on each side's stale results
 
 
 def compare(base: str, rev: str) -> tuple[str, set[str]]:
-    """The review of two revisions of the repository in the current folder, as Markdown, and which of FAIL_ON's words are true of it.
+    """The review of two revisions of the repository in the current folder, as Markdown.
 
-    Raises BenchmarkError where there is no such revision, or DVC cannot read REV's pipeline or figures.
+    Returns also which of FAIL_ON's words apply. Raises BenchmarkError where there is no such
+    revision, or DVC cannot read REV's pipeline or results.
     """
     commits = {name: _commit(name) for name in (base, rev)}
-    changed, paths, doubts = _dvc_diff(commits, base, rev)
-    synthetic_changed = any(key.startswith("data.synthetic.") for key in changed)
-    accuracies, seconds, unread, broken = [], [], [], False
-    for path in paths:
-        variant, sides = Path(path).stem, []
+    diff = _diff(commits, base, rev)
+    synthetic_changed = any(key.startswith("data.synthetic.") for key in diff.changed)
+    stores = {name: Store(read=_reader(commits[name]), name=name) for name in (base, rev)}
+    accuracies: list[Row] = []
+    seconds: list[Row] = []
+    unread: list[str] = []
+    rev_is_broken = False
+    for variant in diff.variants:
+        sides = []
         for name in (base, rev):
             try:
-                sides.append(_side(commits[name], name, path))
-            except BenchmarkError as error:  # an older file may lack what today's holds
-                unread.append(f"{error}: {variant} is {review.INCOMPARABLE}")
-                broken |= name == rev
+                side = _side(stores[name], variant)
+            except BenchmarkError as error:  # an older revision may have other files
+                unread.append(f"{error}: {variant} is {review.NOT_COMPARABLE}")
+                rev_is_broken |= name == rev
+            else:
+                sides.append(side)
+                if side and not side.results.recorded:
+                    diff.stale[name].append(
+                        f"{variant}: its training did not record its code and data"
+                    )
         match sides:
             case [Side() as before, Side() as after]:
                 accuracies.append(review.accuracy_row(variant, before, after, synthetic_changed))
                 seconds.append(review.seconds_row(variant, before, after, synthetic_changed))
             case [before, after] if before or after:
-                accuracies.append(review.lone_row(variant, before, after))
-            case _:  # a side could not be read, which `unread` says
+                accuracies.append(review.one_sided_row(variant, before, after))
+            case _:  # a side cannot be read, which `unread` says
                 pass
-    worse = broken or any(row.verdict == review.WORSE for row in (*accuracies, *seconds))
-    failures = {word for word, so in (("worse", worse), ("doubtful", bool(doubts[rev]))) if so}
-    return review.markdown(base, rev, accuracies, seconds, changed, unread, doubts), failures
+    page = review.page(base, rev, accuracies, seconds, diff.changed, unread, diff.stale)
+    worse = rev_is_broken or _any_worse([*accuracies, *seconds])
+    applies = {"worse": worse, "stale": bool(diff.stale[rev])}
+    return page, {word for word in FAIL_ON if applies[word]}
+
+
+def _any_worse(rows: Sequence[Row]) -> bool:
+    return any(row.verdict == intervals.WORSE for row in rows)
+
+
+def _side(store: Store, variant: str) -> Side | None:
+    """A variant at a revision; None where it has no results."""
+    results = store.results(variant)
+    return None if results is None else Side(results, store.correct(variant, results))
 
 
 def _commit(name: str) -> str:
-    """What DVC is to know a revision by: a commit's hash, since it takes two names of one commit for one."""
+    """The commit's hash, which DVC needs: it confuses two names of one commit."""
     if name == WORKSPACE:
         return name
     commit = _git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
     if commit is None:
         raise BenchmarkError(
-            f"{name!r} is no commit of this repository; name a branch, a tag, a commit, or {WORKSPACE}"
+            f"{name!r} is not a commit of this repository; "
+            f"name a branch, a tag, a commit, or {WORKSPACE}"
         )
     return commit.strip()
 
 
-def _dvc_diff(
-    commits: Mapping[str, str], base: str, rev: str
-) -> tuple[dict[str, tuple[Any, Any]], list[str], dict[str, list[str]]]:
-    """DVC's own diff: changed parameters to old and new; the metrics files of either side, in the pipeline's order; and what speaks
-    against each side's figures.
-    """
+def _diff(commits: Mapping[str, str], base: str, rev: str) -> Diff:
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
     from dvc.scm import SCMError
 
     try:
         with Repo(".") as repo:
-            found = repo.metrics.diff(a_rev=commits[base], b_rev=commits[rev], all=True)
+            metrics = repo.metrics.diff(a_rev=commits[base], b_rev=commits[rev], all=True)
             parameters = repo.params.diff(commits[base], commits[rev])
             listed = [out.def_path for out in repo.index.metrics]
-            doubts = {name: provenance.doubts(repo, commits[name]) for name in (base, rev)}
+            stale = {name: stale_results(repo, commits[name]) for name in (base, rev)}
     except (DvcException, SCMError) as error:
         raise BenchmarkError(f"DVC: {' '.join(str(error).split())}") from error
-    paths = set(found.get("diff", {}))
+    found = set(metrics.get("diff", {}))
     for name in (rev, base):
-        errors = found.get("errors", {}).get(commits[name], {})
-        for path, problem in (
-            errors.items() if isinstance(errors, Mapping) else [("dvc.yaml", errors)]
-        ):
-            if isinstance(problem, FileNotFoundError):  # a variant that is not trained there
-                continue
-            if name == rev or path == "dvc.yaml":
-                raise BenchmarkError(f"{name}: {path}: {' '.join(str(problem).split())}")
-            paths.add(
-                path
-            )  # compare says of it what is wrong; a broken BASE does not hide the rest
+        found |= _unreadable(metrics.get("errors", {}).get(commits[name], {}), name, name == rev)
     in_order = sorted(
-        paths, key=lambda path: (listed.index(path) if path in listed else len(listed), path)
+        found, key=lambda path: (listed.index(path) if path in listed else len(listed), path)
     )
     changed = {
         key: (pair["old"], pair["new"])
@@ -103,52 +121,31 @@ def _dvc_diff(
         if Path(path).name == "params.yaml"
         for key, pair in sorted(pairs.items())
     }
-    return changed, in_order, doubts
+    return Diff(changed, [Path(path).stem for path in in_order], stale)
 
 
-def _side(commit: str, name: str, path: str) -> Side | None:
-    """A variant at a revision, from its metrics file, of which DVC's diff shows single figures alone, and its predictions.
+def _unreadable(errors: Any, name: str, is_rev: bool) -> set[str]:
+    """The metrics files that DVC cannot read at a revision, apart from those that do not exist.
 
-    None where there is no such file; raises BenchmarkError, with the revision's `name`, where the two cannot be read or do not agree.
+    An error in REV is raised. One in BASE is reported later, beside the rest of the review.
     """
-    text = _read(commit, path)
-    if text is None:
-        return None
-    try:
-        content = json.loads(text)
-    except ValueError as error:
-        raise BenchmarkError(f"{name}: {path}: not JSON: {error}") from error
-    parsed = metrics.parse(content, f"{name}: {path}")
-    digits = f"metrics/predictions/{Path(path).stem}.txt"
-    answers = _read(commit, digits)
-    if answers is None:
-        raise BenchmarkError(f"{name}: {digits}: no such file")
-    right = _predictions(answers, f"{name}: {digits}")
-    same = [int(count) for count in (~right).sum(axis=1)] == [
-        run.errors for run in parsed.runs
-    ] and right.shape[1] == parsed.images
-    if not same or not np.isclose(parsed.accuracy, 100 * right.mean(), rtol=0, atol=1e-6):
-        raise BenchmarkError(f"{name}: {digits} and {path} are not of the same runs")
-    return Side(parsed, right)
+    found = set()
+    problems = errors.items() if isinstance(errors, Mapping) else [("dvc.yaml", errors)]
+    for path, problem in problems:
+        if isinstance(problem, FileNotFoundError):  # a variant that is not trained there
+            continue
+        if is_rev or path == "dvc.yaml":
+            raise BenchmarkError(f"{name}: {path}: {' '.join(str(problem).split())}")
+        found.add(path)
+    return found
 
 
-def _predictions(text: str, where: str) -> Right:
-    """The digits of a predictions file as booleans (seeds, images)."""
-    lines = text.split()
-    if not lines or any(set(line) - {"0", "1"} or len(line) != len(lines[0]) for line in lines):
-        raise BenchmarkError(f"{where}: must hold lines of as many digits 0 and 1")
-    return np.array([[digit == "1" for digit in line] for line in lines])
+def _reader(commit: str) -> Reader:
+    return read_workspace if commit == WORKSPACE else partial(_read_commit, commit)
 
 
-def _read(commit: str, path: str) -> str | None:
-    """A text file at a commit, or as it lies there; None where there is none."""
-    if commit == WORKSPACE:
-        return (
-            Path(path).read_text(encoding="utf-8", errors="replace")
-            if Path(path).is_file()
-            else None
-        )
-    return _git("show", "--end-of-options", f"{commit}:./{path}")
+def _read_commit(commit: str, path: Path) -> str | None:
+    return _git("show", "--end-of-options", f"{commit}:./{path.as_posix()}")
 
 
 def _git(*arguments: str) -> str | None:
@@ -162,33 +159,30 @@ def _git(*arguments: str) -> str | None:
     return done.stdout if done.returncode == 0 else None
 
 
-def main(argv: Iterable[str]) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m scripts.review",
-        description="What a change did to the results, as Markdown.",
-    )
-    parser.add_argument("base", metavar="BASE", help="the commit to compare with")
-    parser.add_argument(
-        "rev",
-        metavar="REV",
-        nargs="?",
-        default=WORKSPACE,
-        help="the commit to look at (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--fail-on",
-        action="append",
-        default=[],
-        choices=FAIL_ON,
-        help="exit with status 1 where a verdict is worse or REV's results cannot be read; where REV's figures are doubtful",
-    )
-    arguments = parser.parse_args(list(argv))
+def main(arguments: argparse.Namespace) -> None:
     os.environ.setdefault("DVC_NO_ANALYTICS", "1")
-    text, failures = compare(arguments.base, arguments.rev)
+    text, applying = compare(arguments.base, arguments.rev)
     print(text, end="")
-    if failures & set(arguments.fail_on):
+    if applying & set(arguments.fail_on):
         raise SystemExit(1)
 
 
 if __name__ == "__main__":
-    run_stage("review", main)
+    command = command_parser("scripts.review", __doc__)
+    command.add_argument("base", metavar="BASE", help="the commit to compare with")
+    command.add_argument(
+        "rev",
+        metavar="REV",
+        nargs="?",
+        default=WORKSPACE,
+        help="the commit to review (default: %(default)s)",
+    )
+    command.add_argument(
+        "--fail-on",
+        action="append",
+        default=[],
+        choices=FAIL_ON,
+        help="exit with status 1: worse, where a verdict is worse or REV's results cannot be read; "
+        "stale, where results of REV are stale",
+    )
+    run_stage(main, command)

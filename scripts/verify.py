@@ -1,142 +1,130 @@
-"""Whether metrics/ holds what the checkpoints that are here really score, each evaluated anew. `make verify`
+"""Check that metrics/ contains what the checkpoints in models/ score, by evaluating them again.
 
-Exact where the evaluation ran on this backend and device; elsewhere at most 2 errors and 1e-4 of loss apart. Times are not checked.
-A checkpoint that other code or other parameters made than the checkout holds is refused: its figures would go by a wrong name.
+The comparison is exact where the evaluation ran on this device and backend. Elsewhere a seed may
+differ by 2 errors and by 1e-4 of the loss. Times are not checked. A checkpoint that was trained
+with other code or parameters than those of this checkout is a mismatch, too.
 """
 
+import argparse
 import sys
-import tempfile
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
+
+import numpy as np
 
 from resnet import backend, params
 from resnet.data import arrays
 from resnet.data.arrays import Split
-from resnet.errors import BenchmarkError, run_stage
-from resnet.files import read_json
+from resnet.errors import BenchmarkError, command_parser, run_stage
 from resnet.params import Params
-from resnet.results import metrics
-from resnet.training import resume
-from stages import evaluate, train
+from resnet.results import trained
+from resnet.results.evaluation import score_variant
+from resnet.results.metrics import Evaluation, Results, Run
+from resnet.results.scores import Correct
+from resnet.results.store import Store
+from resnet.training import identity
+from resnet.training.record import RECORD, TrainingRecord, model_folder
 
-OTHER_ERRORS, OTHER_LOSS = 2, 1e-4  # apart at most, on another backend or device
-SUMMARY, RUN = ("accuracy", "accuracy_std", "errors", "loss"), ("accuracy", "errors", "loss")
+OTHER_ERRORS, OTHER_LOSS = 2, 1e-4  # allowed difference on another device or backend
 
 
 def verify(
-    name: str, settings: Params, models: Path, test: Split, folder: Path
-) -> tuple[int, list[str]]:
-    """Evaluate those of a variant's checkpoints that are there; returns how many figures were compared, and a line for each that is wrong.
+    variant: str, results: Results, settings: Params, store: Store, test: Split
+) -> list[str]:
+    """Evaluate the checkpoints that are here; returns a line for each mismatch.
 
-    Raises BenchmarkError where a checkpoint or metrics/runs/<variant>.json is damaged.
+    Raises BenchmarkError where a checkpoint or a file in metrics/ is damaged.
     """
-    path = folder / "runs" / f"{name}.json"
-    told = read_json(path)
-    metrics.parse(told, str(path))
-    wanted = [run["seed"] for run in told["runs"]]
-    seeds = tuple(seed for seed in wanted if (models / name / f"seed{seed}").exists())
-    if not seeds:
-        print(f"{name}: no checkpoint here")
-        return 0, []
-    wrong = [
-        line for seed in seeds for line in strange(name, settings, models / name / f"seed{seed}")
-    ]
-    with tempfile.TemporaryDirectory() as scratch:
-        found = evaluate.evaluate(name, seeds, models, test, Path(scratch))
-        answers = _answers(Path(scratch), name)
-    runs = {run["seed"]: run for run in told["runs"]}
-    exact = {run["seed"]: _place(runs[run["seed"]]) == _place(run) for run in found["runs"]}
-    pairs: list[tuple[str, Any, Any, tuple[str, ...], bool]] = [
-        (f"runs.{run['seed']}.", runs[run["seed"]], run, RUN, exact[run["seed"]])
-        for run in found["runs"]
-    ]
-    if len(seeds) == len(wanted):
-        pairs.append(("", told, found, SUMMARY, all(exact.values())))
-    for prefix, old, new, names, same_place in pairs:
-        wrong += [
-            f"{path}: {prefix}{figure} is {old[figure]}, but the checkpoints score {new[figure]}"
-            for figure in names
-            if not agree(figure, old[figure], new[figure], told["images"], exact=same_place)
+    recorded = store.correct(variant, results)
+    here = [run for run in results.runs if model_folder(variant, run.seed).exists()]
+    lines = [line for run in here for line in record_mismatches(variant, run, settings, store)]
+    files = score_variant(variant, [run.seed for run in here], test)
+    rows = {run.seed: row for run, row in zip(results.runs, recorded, strict=True)}
+    for run, scored, row in zip(here, files.results.runs, files.correct, strict=True):
+        where = f"{store.provenance_path(variant)}: seed {run.seed}"
+        lines += [
+            f"{where}: {text}" for text in score_mismatches(run.evaluation, scored.evaluation)
         ]
-    recorded = _answers(folder, name)
-    for seed, line in zip(seeds, answers, strict=True):
-        old_line = recorded[wanted.index(seed)] if len(recorded) == len(wanted) else ""
-        apart = sum(a != b for a, b in zip(old_line, line, strict=False)) + abs(
-            len(old_line) - len(line)
-        )
-        if apart > (0 if exact[seed] else 2 * OTHER_ERRORS):
-            wrong.append(
-                f"{folder}/predictions/{name}.txt: seed {seed}: {apart} of {len(line)} images are not as the checkpoint answers"
-            )
-    figures = sum(len(names) for _, _, _, names, _ in pairs) + len(answers)
-    tolerance = "" if all(exact.values()) else " within the tolerance, on another backend or device"
-    print(f"{name}: {figures} figures compared{tolerance}, {len(wrong)} wrong")
-    return figures, wrong
+        where = f"{store.predictions_path(variant)}: seed {run.seed}"
+        exact = same_place(run.evaluation, scored.evaluation)
+        lines += [f"{where}: {text}" for text in answer_mismatches(rows[run.seed], row, exact)]
+    return lines
 
 
-def agree(figure: str, old: float | None, new: float | None, images: int, *, exact: bool) -> bool:
-    """Whether two values of a figure over that many images are the same, or near enough where they need not be `exact`."""
-    if exact or old is None or new is None:
-        return old == new
-    allowed = {"errors": OTHER_ERRORS, "loss": OTHER_LOSS}.get(figure, 100 * OTHER_ERRORS / images)
-    return abs(old - new) <= allowed + 1e-9
+def record_mismatches(variant: str, run: Run, settings: Params, store: Store) -> Iterator[str]:
+    """How a training's record differs from its copy in metrics/ and from this checkout."""
+    folder = model_folder(variant, run.seed)
+    record = trained.read_record(variant, run.seed)
+    if record != run.training:
+        yield f"{store.provenance_path(variant)}: seed {run.seed}: not from {folder / RECORD}"
+    yield from checkout_mismatches(variant, record, settings)
 
 
-def strange(name: str, settings: Params, folder: Path) -> list[str]:
-    """A line for each part of what a checkpoint's training.json says determined it that this checkout has otherwise."""
-    about = evaluate.read_about(folder)
-    named, here = about["identity"], train.chosen(settings, name)
-    lines = (
-        [f"{folder}: trained with other parameters than params.yaml has for {name}"]
-        if named["parameters"] != here
-        else []
-    )
-    code = resume.code(Path("dvc.yaml"), "train")
-    edited = sorted(
-        path for path in {**code, **named["code"]} if code.get(path) != named["code"].get(path)
-    )
-    return lines + (
-        [f"{folder}: trained by other code than lies here: {', '.join(edited)}"] if edited else []
-    )
+def checkout_mismatches(variant: str, record: TrainingRecord, settings: Params) -> Iterator[str]:
+    """What this checkout has otherwise than what a training used."""
+    folder = model_folder(variant, record.identity.seed)
+    if record.identity.parameters != identity.training_parameters(settings, variant):
+        yield f"{folder}: trained with other parameters than params.yaml has for {variant}"
+    code, trained_with = identity.code_hashes(), record.identity.code
+    paths = {**code, **trained_with}
+    if edited := sorted(path for path in paths if code.get(path) != trained_with.get(path)):
+        yield f"{folder}: trained with different code: {', '.join(edited)}"
 
 
-def _place(run: Mapping[str, Any]) -> tuple[Any, Any]:
-    return run.get("evaluated_on"), run.get("evaluated_with")
+def score_mismatches(recorded: Evaluation, scored: Evaluation) -> Iterator[str]:
+    """What a checkpoint scores otherwise than recorded."""
+    exact = same_place(recorded, scored)
+    allowed = {
+        "images": 0.0,
+        "errors": 0 if exact else OTHER_ERRORS,
+        "accuracy": 0 if exact else 100 * OTHER_ERRORS / recorded.images,
+        "loss": 0 if exact else OTHER_LOSS,
+    }
+    for key, most in allowed.items():
+        old, new = getattr(recorded, key), getattr(scored, key)
+        if abs(old - new) > most + (0 if exact else 1e-9):  # for the rounding of a percentage
+            yield f"{key} is {old}, but the checkpoint scores {new}"
 
 
-def _answers(folder: Path, name: str) -> list[str]:
-    """The lines of a predictions file, none where there is no such file."""
-    path = folder / "predictions" / f"{name}.txt"
-    return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+def answer_mismatches(recorded: Correct, scored: Correct, exact: bool) -> Iterator[str]:
+    """How many images (n,) a checkpoint answers otherwise than recorded, if that is too many."""
+    if len(recorded) != len(scored):
+        yield f"{len(recorded)} images, but the checkpoint answers {len(scored)}"
+        return
+    different = int(np.sum(recorded != scored))
+    if different > (0 if exact else 2 * OTHER_ERRORS):
+        yield f"the checkpoint answers {different} of {len(scored)} images differently"
 
 
-def main(argv: list[str]) -> None:
-    if argv:
-        raise SystemExit("usage: python -m scripts.verify")
-    settings = params.load()
-    names = [
-        name for name in settings.variants if (evaluate.METRICS / "runs" / f"{name}.json").exists()
-    ]
-    figures, wrong = 0, list[str]()
-    if any((evaluate.MODELS / name).exists() for name in names):
-        test = arrays.open_split(evaluate.ARRAYS / "test")
-        with backend.memory_errors("end what else is using it"):
-            for name in names:
-                checked, lines = verify(name, settings, evaluate.MODELS, test, evaluate.METRICS)
-                figures, wrong = figures + checked, wrong + lines
-    if not figures:
+def same_place(recorded: Evaluation, scored: Evaluation) -> bool:
+    """Whether two evaluations ran where they must give the same bits."""
+    keys = ("device", "backend", "float32_products", "versions")
+    return all(getattr(recorded, key) == getattr(scored, key) for key in keys)
+
+
+def main(_arguments: argparse.Namespace) -> None:
+    settings, store = params.load(), Store()
+    found = {}
+    for variant in settings.variants:
+        results = store.results(variant)
+        if results and any(model_folder(variant, run.seed).exists() for run in results.runs):
+            found[variant] = results
+    if not found:
         raise BenchmarkError(
-            "nothing to verify: no listed variant has both figures in metrics/runs and a checkpoint in models/"
+            "nothing to verify: no listed variant has both results in metrics/ "
+            "and a checkpoint in models/"
         )
-    for line in wrong:
+    test = arrays.open_split(arrays.FOLDER / "test")
+    mismatches = []
+    with backend.memory_errors("end other programs that use it"):
+        for variant, results in found.items():
+            mismatches += verify(variant, results, settings, store, test)
+    for line in mismatches:
         print(line, file=sys.stderr)
-    if wrong:
-        raise BenchmarkError(
-            f"{len(wrong)} wrong, of {figures} figures; `dvc repro` makes anew what does not belong together"
-        )
-    print(f"{figures} figures checked: metrics/ holds what the checkpoints score")
+    if mismatches:
+        count = f"{len(mismatches)} mismatch{'es' * (len(mismatches) > 1)}"
+        raise BenchmarkError(f"{count}; `dvc repro` replaces what does not belong together")
+    print(f"verified: {', '.join(found)}: metrics/ contains what the checkpoints score")
 
 
 if __name__ == "__main__":
-    run_stage("verify", main)
+    run_stage(main, command_parser("scripts.verify", __doc__))

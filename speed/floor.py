@@ -1,8 +1,10 @@
-"""The floor: how long the arithmetic and the memory traffic of an epoch would take, each alone at the machine's measured best.
+"""A lower bound on the time of an epoch, from the machine's measured rates.
 
-Counted are three convolutions for one (forward, and the gradients of its input and of its kernel), and for each of them its
-input and its output read or written once, everything between two convolutions being free: less no implementation that runs
-convolution by convolution can do. Caches may still beat the traffic on small batches, so the floor is the larger of the two.
+Each convolution counts three times: the forward pass, and the gradients of its input and of its
+kernel. Each time its input and its output are read or written once. Everything between two
+convolutions is free. No implementation that runs one convolution after another can do less, except
+that caches may reduce the traffic of small batches. The bound is the larger of the time of the
+arithmetic and the time of the memory traffic.
 """
 
 import math
@@ -11,51 +13,50 @@ from typing import Any
 
 BYTES = {"float32": 4, "bfloat16": 2}
 COPIED = 2**28  # bytes, larger than any cache
-SIDE = 4096  # of the square matrices multiplied
+SIDE = 4096  # of the square matrices that are multiplied
 
 
 def operations(model: Any) -> int:
-    """Floating-point operations of one image's step: a multiply-add is two."""
+    """Floating-point operations of a step per image; a multiply-add is two."""
     from resnet.model import multiply_adds
 
     return 2 * 3 * multiply_adds(model)
 
 
 def activation_bytes(model: Any, precision: str) -> int:
-    """Bytes that one image's step moves: forward in and out; for the gradients, out's twice, the input's, and the input again."""
+    """Bytes of activations and their gradients that a step moves per image."""
     import keras
 
     values = 0
     for layer in model.layers:
         if isinstance(layer, keras.layers.Conv2D):
-            taken, given = (math.prod(tensor.shape[1:]) for tensor in (layer.input, layer.output))
-            values += (taken + given) + (given + taken) + (given + taken)
+            inputs, outputs = math.prod(layer.input.shape[1:]), math.prod(layer.output.shape[1:])
+            values += 3 * (inputs + outputs)
     return values * BYTES[precision]
 
 
 def weight_bytes(model: Any) -> int:
-    """Bytes of weights that a step moves, in float32: read for both passes, the gradient, and Adam's reading and writing of three."""
-    return (
-        int(sum(math.prod(variable.shape) for variable in model.trainable_variables))
-        * 4
-        * (2 + 1 + 6)
-    )
+    """Bytes of weights that a step moves, in float32.
+
+    Two reads for the two passes, one write of the gradient, and Adam's reads and writes of three
+    values: the weight and its two moments.
+    """
+    count = sum(math.prod(variable.shape) for variable in model.trainable_variables)
+    return int(count) * 4 * (2 + 1 + 6)
 
 
 def seconds_per_epoch(
     model: Any, batch_size: int, precision: str, machine: dict[str, Any], images: int
 ) -> tuple[float, float]:
-    """Seconds of the arithmetic and of the memory traffic of an epoch over so many images."""
-    moved = activation_bytes(model, precision) * images + weight_bytes(model) * (
-        images // batch_size
-    )
-    return operations(model) * images / machine["operations_per_second"][
-        precision
-    ], moved / machine["bytes_per_second"]
+    """Seconds of the arithmetic and of the memory traffic of an epoch with that many images."""
+    steps = images // batch_size
+    moved = activation_bytes(model, precision) * images + weight_bytes(model) * steps
+    rate = machine["operations_per_second"][precision]
+    return operations(model) * images / rate, moved / machine["bytes_per_second"]
 
 
 def machine() -> dict[str, Any]:
-    """This machine's copy bandwidth (bytes read and written a second) and its rate of matrix products, in the backend that trains."""
+    """The copy bandwidth (bytes read and written per second) and the rates of matrix products."""
     from keras import ops
 
     values = ops.ones((COPIED // 4,), "float32")
@@ -70,7 +71,7 @@ def machine() -> dict[str, Any]:
 
 
 def _best(function: Any, argument: Any, runs: int = 5) -> float:
-    """Seconds of the fastest of some compiled calls, the first left out."""
+    """Seconds of the fastest of several compiled calls, without the first."""
     from resnet import backend
 
     call = backend.compiled(function, False)

@@ -1,4 +1,4 @@
-"""The parts of the benchmark, each returning what stands in the JSON: the ways in turns, depths and batches, the host's overheads."""
+"""What is measured: three implementations in turns, our own by depth and batch, and overheads."""
 
 import json
 import shutil
@@ -12,11 +12,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from resnet.data import arrays
 from resnet.errors import BenchmarkError
-from scripts.demo import copy_checkout, environment
-from speed.worker import ARRAYS, Task, Worker
+from scripts.checkout import copy_checkout, environment
+from speed.worker import Task, Worker
 
-WAYS = ("ours", "original", "pytorch")
+IMPLEMENTATIONS = ("ours", "original", "pytorch")
 COMPARED = (Task(1, 20, 32, "float32"), Task(1, 20, 128, "bfloat16"))
 DEPTHS = [
     *((1, depth) for depth in (20, 32, 44, 56, 110, 164)),
@@ -31,33 +32,36 @@ SMALL = {
 }
 
 
-def ways(rounds: int, images: int, log: Callable[[str], None]) -> list[dict[str, Any]]:
-    """Whole epochs of each way in turns, `rounds` times; a way whose library is not installed is named so."""
+def implementations(rounds: int, images: int, log: Callable[[str], None]) -> list[dict[str, Any]]:
+    """Epochs of each implementation in turns, `rounds` times; PyTorch may not be installed."""
     found = []
     for task in (replace(task, images=images) for task in COMPARED):
         workers: dict[str, Worker] = {}
-        for way in WAYS:
+        for name in IMPLEMENTATIONS:
             try:
-                workers[way] = Worker(f"speed.{way}", task)
+                workers[name] = Worker(f"speed.{name}", task)
             except BenchmarkError as error:
                 if "No module named 'torch'" not in str(error):
                     raise
-                found.append({"way": way, **asdict(task), "missing": "PyTorch is not installed"})
-        seconds: dict[str, list[float]] = {way: [] for way in workers}
+                missing = {"missing": "PyTorch is not installed"}
+                found.append({"implementation": name, **asdict(task), **missing})
+        seconds: dict[str, list[float]] = {name: [] for name in workers}
         for turn in range(rounds):
-            for way, worker in workers.items():
-                seconds[way].append(worker.epoch())
-                log(f"{task}: {way}, round {turn + 1}: {seconds[way][-1]:.1f} s")
-        for way, worker in workers.items():
-            found.append({"way": way, **asdict(task), **worker.ready, "seconds": seconds[way]})
+            for name, worker in workers.items():
+                seconds[name].append(worker.epoch())
+                log(f"{task}: {name}, round {turn + 1}: {seconds[name][-1]:.1f} s")
+        for name, worker in workers.items():
+            measured = {**worker.ready, "seconds": seconds[name]}
+            found.append({"implementation": name, **asdict(task), **measured})
             worker.close()
     return found
 
 
 def depths(budget: float, log: Callable[[str], None]) -> list[dict[str, Any]]:
-    """Ours alone against depth, at batch 32, and against the batch, for ResNet20v1: compile seconds, and three parts of an epoch.
+    """Our own implementation by depth, at batch 32, and by batch, for ResNet20v1.
 
-    A part takes `budget` seconds or so, a whole epoch at most: the first network is tried out, and the others' cost per layer is like.
+    Each record has the compile seconds and those of three parts of an epoch. A part takes about
+    `budget` seconds, estimated from the first network's seconds per layer; at most an epoch.
     """
     tasks = [Task(version, depth, 32, "float32") for version, depth in DEPTHS]
     tasks += [
@@ -68,12 +72,9 @@ def depths(budget: float, log: Callable[[str], None]) -> list[dict[str, Any]]:
     few.close()
     found = []
     for task in tasks:
-        images = int(
-            budget * layers_per_second / task.depth / (1.6 if task.version == 2 else 1)
-        )  # version 2 is wider
-        part = replace(
-            task, images=min(task.images, max(4, images // task.batch_size) * task.batch_size)
-        )
+        slower = 1.6 if task.version == 2 else 1  # version 2 is wider
+        batches = int(budget * layers_per_second / task.depth / slower) // task.batch_size
+        part = replace(task, images=min(task.images, max(4, batches) * task.batch_size))
         worker = Worker("speed.ours", part)
         found.append(
             {**asdict(part), **worker.ready, "seconds": [worker.epoch() for _ in range(3)]}
@@ -84,7 +85,7 @@ def depths(budget: float, log: Callable[[str], None]) -> list[dict[str, Any]]:
 
 
 def overheads(log: Callable[[str], None]) -> dict[str, list[float]]:
-    """Seconds of what is not training, five times each, in a copy of the checkout on small synthetic data, ResNet20v1."""
+    """Seconds of commands around the training, five times each, in a copy with synthetic images."""
     with tempfile.TemporaryDirectory(prefix="resnet-speed-") as name:
         checkout = Path(name)
         copy_checkout(checkout, SMALL)
@@ -117,15 +118,13 @@ def overheads(log: Callable[[str], None]) -> dict[str, list[float]]:
                 "dvc", "repro", "--single-item", "--force", "report"
             ),
             "evaluate, 10,000 images": timed("python", "-m", "stages.evaluate", "model"),
-            "train, to the end of compilation": [_first_step(checkout) for _ in range(5)],
+            "train, until its steps are compiled": [_first_step(checkout) for _ in range(5)],
         }
 
 
 def _first_step(checkout: Path) -> float:
-    """Seconds from the start of `train` until its first epoch has run, less that epoch's own."""
-    shutil.rmtree(
-        checkout / ".resume", ignore_errors=True
-    )  # else it gives the result of the run before
+    """Seconds from the start of `train` to the end of its first epoch, minus those of the epoch."""
+    shutil.rmtree(checkout / ".resume", ignore_errors=True)  # else it restores the last result
     start, seconds = time.perf_counter(), 0.0
     command = [sys.executable, "-u", "-m", "stages.train", "model", "0"]
     with subprocess.Popen(
@@ -136,26 +135,23 @@ def _first_step(checkout: Path) -> float:
             if line.startswith("epoch 1/"):
                 seconds = time.perf_counter() - start - float(line.split()[-2])
     if not seconds:
-        raise BenchmarkError("train ended before its first epoch did")
+        raise BenchmarkError("train ended before the end of its first epoch")
     return seconds
 
 
 def machine() -> dict[str, Any]:
-    """Bandwidth and rates of this machine, in a process of its own, which leaves no framework behind in this one."""
-    return dict(
-        _apart(
-            "from resnet import backend; backend.start(); from speed import floor; value = floor.machine()"
-        )
-    )
+    """Bandwidth and rates of this machine, measured by another process."""
+    code = "from resnet import backend; backend.start(); from speed import floor"
+    return dict(_evaluate(f"{code}; value = floor.machine()"))
 
 
 def device() -> str:
-    """The name of the device that would train."""
-    return str(_apart("from resnet import backend; value = backend.start().name"))
+    """The name of the device that trains on this machine."""
+    return str(_evaluate("from resnet import backend; value = backend.start().name"))
 
 
-def _apart(code: str) -> Any:
-    """What a few lines leave in `value`, run by another Python."""
+def _evaluate(code: str) -> Any:
+    """The value of `value` after code that another process runs: this one imports no framework."""
     done = subprocess.run(
         [sys.executable, "-c", f"{code}; import json; print(json.dumps(value))"],
         capture_output=True,
@@ -166,6 +162,6 @@ def _apart(code: str) -> Any:
 
 
 def check_arrays() -> None:
-    """Raise BenchmarkError where the images are not there."""
-    if not (ARRAYS / "images.npy").exists():
-        raise BenchmarkError(f"{ARRAYS}: no such folder; run `dvc repro preprocess` first")
+    """Raise BenchmarkError where there are no preprocessed images."""
+    if not (arrays.FOLDER / "train" / "images.npy").exists():
+        raise BenchmarkError(f"{arrays.FOLDER}: no such folder; run `dvc repro preprocess` first")

@@ -1,6 +1,7 @@
-"""The original's way: Keras' fit with ImageDataGenerator, as cifar10_resnet.py calls them. A way of speed.worker.
+"""Keras' fit with ImageDataGenerator, as cifar10_resnet.py uses them, as a worker of speed.worker.
 
-Written anew, with the settings that favour it: no XLA on a CPU, where it makes this slower, and no held-out images to evaluate.
+It has the settings that are best for it: no XLA on a CPU, where that is slower, and no evaluation
+of held-out images.
 """
 
 import time
@@ -21,8 +22,8 @@ class Original:
 
         from resnet import model
 
-        settings = params.load()
-        recipe = settings.variant("model").recipe
+        variant = params.load().variant("model")
+        recipe, augment = variant.recipe, variant.augment
         network = model.build(task.version, task.depth, l2=recipe.l2)
         jit = "auto" if device.gpu else False
         network.compile(
@@ -32,25 +33,22 @@ class Original:
             jit_compile=jit,
         )
         generator = ImageDataGenerator(
-            width_shift_range=settings.augment.shift,
-            height_shift_range=settings.augment.shift,
-            horizontal_flip=settings.augment.flip,
+            width_shift_range=augment.shift,
+            height_shift_range=augment.shift,
+            horizontal_flip=augment.flip,
             fill_mode="nearest",
-            interpolation_order=settings.augment.order,
+            interpolation_order=augment.order,
         )
 
         def flow(images: int) -> Any:
-            x, y = (
-                np.array(split.images[:images]),
-                keras.utils.to_categorical(split.labels[:images], len(split.classes)),
-            )
+            x = np.array(split.images[:images])
+            y = keras.utils.to_categorical(split.labels[:images], len(split.classes))
             batches = generator.flow(x, y, batch_size=task.batch_size)
             batches.workers = 4
             return batches
 
-        few = flow(
-            4 * task.batch_size + task.images % task.batch_size
-        )  # so that the last, partial batch is compiled too
+        # With a partial last batch if the epoch has one, so that this is compiled, too.
+        few = flow(4 * task.batch_size + task.images % task.batch_size)
         seconds = []
         for _ in range(3):
             start = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Our train step, as `python -m stages.train` runs it. A way of speed.worker."""
+"""The training of `python -m stages.train`, as a worker of speed.worker."""
 
 from typing import Any
 
@@ -11,29 +11,28 @@ class Ours:
     def __init__(self, task: Task, split: arrays.Split):
         device = backend.start(task.precision)
         from resnet import model
-        from resnet.training import loop as training
+        from resnet.training import loop
 
-        settings = params.load()
-        recipe = settings.variant("model").recipe.model_copy(
+        variant = params.load().variant("model")
+        recipe = variant.recipe.model_copy(
             update={"batch_size": task.batch_size, "epochs": 10**6, "drops": ()}
         )
-        run = training.Training(
-            model.build(task.version, task.depth, l2=recipe.l2), recipe, settings.augment, 0, device
-        )
-        run.most_steps = training.steps_per_call(
-            TRAINING_IMAGES // task.batch_size, run.most_steps
-        )  # also where fewer images are asked for
-        images, _ = training.select(split, None, 0.0)
-        few = images._replace(indices=images.indices[: run.most_steps * task.batch_size])
-        next(run.epochs(few, None))
+        network = model.build(task.version, task.depth, l2=recipe.l2)
+        run = loop.Training(network, task.depth, recipe, variant.augment, 0, device)
+        # As many as in a whole epoch, also where fewer images are measured.
+        steps = loop.steps_per_call(TRAINING_IMAGES // task.batch_size, run.max_steps_per_call)
+        run.max_steps_per_call = steps
+        images = loop.whole(split)
+        few = images._replace(indices=images.indices[: steps * task.batch_size])
+        next(run.epochs(few))
         self.compile_seconds = run.compile_seconds
         self.about: dict[str, Any] = {
             "device": device.name,
-            "settings": f"Keras on {device.backend}, {run.most_steps} steps a call",
+            "settings": f"Keras on {device.backend}, {steps} steps per call",
             "float32_products": device.float32_products,
             "versions": backend.versions(device.backend),
         }
-        self._epochs = run.epochs(images._replace(indices=images.indices[: task.images]), None)
+        self._epochs = run.epochs(images._replace(indices=images.indices[: task.images]))
 
     def epoch(self) -> float:
         return next(self._epochs).loss

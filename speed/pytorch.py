@@ -1,4 +1,8 @@
-"""A good plain PyTorch loop: everything on the device, channels last, autocast, compiled on a GPU. A way of speed.worker."""
+"""A plain, fast PyTorch loop, as a worker of speed.worker.
+
+Data and augmentation are on the device; it uses channels last and autocast, and torch.compile on a
+GPU.
+"""
 
 import platform
 import time
@@ -84,13 +88,13 @@ def build(version: int, depth: int) -> nn.Module:
 
 class PyTorch:
     def __init__(self, task: Task, split: arrays.Split):
-        self._settings = params.load()
-        recipe = self._settings.variant("model").recipe
+        variant = params.load().variant("model")
+        recipe, self._augment = variant.recipe, variant.augment
         self._task, self._number = task, 0
         gpu = torch.cuda.is_available()
         self._device = torch.device("cuda" if gpu else "cpu")
         torch.backends.cudnn.benchmark = True
-        torch.set_float32_matmul_precision("high")  # TF32 where there is any
+        torch.set_float32_matmul_precision("high")  # TF32 where the device has it
         torch.backends.cudnn.allow_tf32 = True
         images = torch.from_numpy(np.array(split.images)).permute(0, 3, 1, 2)
         self._images = images.contiguous(memory_format=torch.channels_last).to(self._device)
@@ -104,7 +108,7 @@ class PyTorch:
             for weight in network.parameters()
             if all(weight is not kernel for kernel in kernels)
         ]
-        # the gradient of l2 * sum of squares is 2 * l2 * weight, which is what Adam's weight_decay adds
+        # Adam's weight_decay adds 2 * l2 * weight, the gradient of l2 * sum of squares.
         groups = [{"params": kernels, "weight_decay": 2 * recipe.l2}, {"params": rest}]
         self._optimizer = torch.optim.Adam(groups, recipe.learning_rate, eps=1e-7, fused=True)
         self._network: Any = torch.compile(network, mode="max-autotune") if gpu else network
@@ -133,7 +137,7 @@ class PyTorch:
 
     def _train(self, images: int) -> float:
         """An epoch over the first `images`, on the same draws as ours; returns its mean loss."""
-        augment, batch_size = self._settings.augment, self._task.batch_size
+        augment, batch_size = self._augment, self._task.batch_size
         draws = epoch_draws(
             0,
             self._number,
@@ -162,7 +166,7 @@ class PyTorch:
 
 
 def augmented(images: torch.Tensor, shifts: torch.Tensor, flips: torch.Tensor) -> torch.Tensor:
-    """Images (n, 3, 32, 32) shifted by whole pixels (n, 2), nearest fill, then flipped where `flips` (n,) says so."""
+    """Shift images (n, 3, 32, 32) by whole pixels (n, 2), nearest fill; flip where `flips` (n,)."""
     grid = torch.arange(32, device=images.device)
     columns = torch.where(flips[:, None], 31 - grid, grid) + shifts[:, 1:2]
     rows = (grid + shifts[:, 0:1]).clamp(0, 31)

@@ -12,28 +12,34 @@ from speed.worker import TRAINING_IMAGES
 
 INTRODUCTION = (
     "# Speed",
-    "Rendered by `python -m speed render` from `speed/results/*.json`; do not edit by hand. `make speed` measures, about an hour on two "
-    "cores; it needs the images (`dvc repro preprocess`) and a machine with nothing else to do.",
-    "Three ways train the same network on the same images, batch and precision, each in a process of its own that stands ready, and take "
-    "turns of one epoch: **ours** is the step of `python -m stages.train`; **original** is the original's way, Keras' `fit` with "
-    "`ImageDataGenerator`, with the settings that favour it (`speed/original.py`); **pytorch** is a good plain PyTorch loop, with data and "
-    "augmentation on the device (`speed/pytorch.py`). Start and compilation stand apart. Ratios are of the turns of one round, the "
-    "median with the least and the greatest; above 1 ours is the faster.",
-    "PyTorch is installed for this alone, from `requirements/speed.lock`: its CPU build for Python 3.11 on x86-64 Linux, which lies on "
-    "PyTorch's own package index (name it in `PIP_EXTRA_INDEX_URL`); elsewhere install PyTorch into `.venv` as pytorch.org says. "
-    "Where it is missing, the table says so.",
-    "The floor is the larger of two times: that of an epoch's arithmetic at the machine's measured rate of matrix products, and that of "
-    "its memory traffic at the measured bandwidth, counted as `speed/floor.py` says.",
+    "`python -m speed render` renders this page from `speed/results/*.json`; do not edit it. "
+    "`make speed` measures, which takes about an hour on two cores. It needs the images "
+    "(`dvc repro preprocess`) and a machine that does nothing else.",
+    "Three implementations train the same network on the same images, with the same batch size "
+    "and precision. Each has its own process, and they take turns of one epoch. **ours** is the "
+    "training of `python -m stages.train`. **original** is Keras' `fit` with "
+    "`ImageDataGenerator`, as in the original, with settings that favour it "
+    "(`speed/original.py`). **pytorch** is a plain, fast PyTorch loop with data and augmentation "
+    "on the device (`speed/pytorch.py`). Epochs are timed without startup and compilation. A "
+    "ratio is of the times in the same round: the median, with the minimum and maximum; above 1 "
+    "ours is faster.",
+    "PyTorch is installed only for this, from `requirements/speed.lock`: its CPU build for Python "
+    "3.11 on x86-64 Linux, which is on PyTorch's own package index (set `PIP_EXTRA_INDEX_URL` to "
+    "it). On other machines, install PyTorch into `.venv` as pytorch.org describes. Where it is "
+    "missing, the table says so.",
+    "The lower bound is the larger of two times: that of an epoch's arithmetic at the measured "
+    "rate of matrix products, and that of its memory traffic at the measured bandwidth. "
+    "`speed/floor.py` defines both.",
 )
 
 
 def page(results: Sequence[Mapping[str, Any]]) -> str:
-    """The whole page, a section for each device and backend."""
+    """The whole page as Markdown, with a section per device and backend."""
     blocks = list(INTRODUCTION)
     for result in results:
         blocks += [f"## {result['device']}, Keras on {result['backend']}", f"{result['platform']}."]
         for part, render in (
-            ("ways", _ways),
+            ("implementations", _implementations),
             ("depths", _depths),
             ("agreement", _agreement),
             ("overheads", _overheads),
@@ -43,40 +49,43 @@ def page(results: Sequence[Mapping[str, Any]]) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-def _ways(result: Mapping[str, Any]) -> list[str]:
+def _implementations(result: Mapping[str, Any]) -> list[str]:
     rows = []
-    for run in result["ways"]:
+    for run in result["implementations"]:
         task = {
             "Network": f"ResNet{run['depth']}v{run['version']}",
             "Batch": run["batch_size"],
             "Precision": run["precision"],
         }
         if "missing" in run:
-            rows.append({**task, "Way": run["way"], "Settings": run["missing"]})
+            rows.append(
+                {**task, "Implementation": run["implementation"], "Settings": run["missing"]}
+            )
             continue
         ours = next(
             other
-            for other in result["ways"]
-            if other["way"] == "ours" and _task(other) == _task(run)
+            for other in result["implementations"]
+            if other["implementation"] == "ours" and _task(other) == _task(run)
         )
-        ratios = [theirs / own for theirs, own in zip(run["seconds"], ours["seconds"], strict=True)]
+        pairs = zip(run["seconds"], ours["seconds"], strict=True)
+        ratios = [theirs / own for theirs, own in pairs]
+        speedup = f"{statistics.median(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f})"
         seconds = statistics.median(run["seconds"])
+        epoch = seconds * TRAINING_IMAGES / run["images"]
         rows.append(
             {
                 **task,
-                "Way": run["way"],
+                "Implementation": run["implementation"],
                 "Images/s": f"{run['images'] / seconds:,.0f}",
-                "s/epoch": _seconds(seconds * TRAINING_IMAGES / run["images"]),
-                "Ours is faster by": ""
-                if run is ours
-                else f"{statistics.median(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f})",
-                "Over the floor": f"{seconds * TRAINING_IMAGES / run['images'] / max(_floor(run, result)):.1f}",
+                "s/epoch": _seconds(epoch),
+                "Speedup of ours": "" if run is ours else speedup,
+                "Time / bound": f"{epoch / max(_floor(run, result)):.1f}",
                 "Compile, s": _seconds(run["compile_seconds"]),
                 "Settings": f"{run['settings']}, {_versions(run)}",
             }
         )
-    rounds = max(len(run.get("seconds", [])) for run in result["ways"])
-    images = max(run["images"] for run in result["ways"])
+    rounds = max(len(run.get("seconds", [])) for run in result["implementations"])
+    images = max(run["images"] for run in result["implementations"])
     machine = result["machine"]
     rates = ", ".join(
         f"{rate / 1e9:,.0f} GFLOP/s in {name}"
@@ -87,7 +96,7 @@ def _ways(result: Mapping[str, Any]) -> list[str]:
         f"{rounds} rounds of {images:,} images. "
         f"This machine copies {copies} and multiplies at {rates}."
     )
-    return ["### Beside other ways", _table(rows), below]
+    return ["### Comparison", _table(rows), below]
 
 
 def _depths(result: Mapping[str, Any]) -> list[str]:
@@ -104,63 +113,65 @@ def _depths(result: Mapping[str, Any]) -> list[str]:
         if "machine" in result:
             arithmetic, traffic = _floor(run, result)
             row |= {"Arithmetic, s": _seconds(arithmetic), "Traffic, s": _seconds(traffic)}
-            row |= {"Over the floor": f"{seconds / max(arithmetic, traffic):.1f}"}
+            row |= {"Time / bound": f"{seconds / max(arithmetic, traffic):.1f}"}
         rows.append(row)
-    note = "Medians of three parts of an epoch, some seconds each, as seconds for 50,000 images. Compile: the first call less the second."
-    return ["### Depth and batch", _table(rows), note]
+    note = (
+        "Medians of three parts of an epoch of some seconds each, scaled to 50,000 images. Compile "
+        "is the time of the first call minus that of the second."
+    )
+    return ["### Depth and batch size", _table(rows), note]
 
 
 def _agreement(result: Mapping[str, Any]) -> list[str]:
     found = result["agreement"]
-    rows, reference = [], found["accuracies"][agreement.WAYS[0]]
-    for way, values in found["accuracies"].items():
+    rows, reference = [], found["accuracies"][agreement.IMPLEMENTATIONS[0]]
+    for name, values in found["accuracies"].items():
+        mean, std = statistics.mean(values), statistics.stdev(values)
         row = {
-            "Way": way,
-            "Accuracy %": f"{statistics.mean(values):.2f} ± {statistics.stdev(values):.2f} (n={len(values)})",
+            "Implementation": name,
+            "Accuracy %": f"{mean:.2f} ± {std:.2f} (n={len(values)})",
         }
         if values is not reference:
             change, half, resolved = agreement.difference(values, reference)
             row |= {
-                "Difference, points": f"{change:+.2f} ± {half:.2f}",
-                "Would be found": f"{resolved:.2f}",
+                "Difference, percentage points": f"{change:+.2f} ± {half:.2f}",
+                "Detectable": f"{resolved:.2f}",
             }
         rows.append(row)
-    same = [
-        precision
-        for precision, equal in found["one_step_a_call_gives_the_same_bits"].items()
-        if equal
+    independent = found["independent_of_steps_per_call"]
+    same = [precision for precision, equal in independent.items() if equal]
+    other = [precision for precision, equal in independent.items() if not equal]
+    notes = [
+        f"{found['network']} on the first {found['images']:,} training images, "
+        f"{found['epochs']} epochs at batch size {found['batch_size']}, evaluated on "
+        f"{found['test_images']:,} test images. Intervals are Welch's, of 95 %. A difference as "
+        "large as the last column is detected with a power of 80 %."
     ]
-    other = [
-        precision
-        for precision in found["one_step_a_call_gives_the_same_bits"]
-        if precision not in same
-    ]
-    steps = [
-        f"One step a call and many give the same bits in {' and in '.join(same)}." if same else ""
-    ]
-    steps += [f"They differ in their last bits in {' and in '.join(other)}." if other else ""]
-    text = (
-        f"{found['network']} on the first {found['images']:,} training images, {found['epochs']} epochs at batch {found['batch_size']}, "
-        f"scored on {found['test_images']:,} test images. Intervals are of 95 % (Welch); a difference as large "
-        "as the last column would be found four times in five."
-    )
-    return ["### Same accuracy", _table(rows), " ".join([text, *filter(None, steps)])]
+    if same:
+        precisions = " and ".join(same)
+        notes.append(
+            f"With one step per call or many, the weights are bit-identical in {precisions}."
+        )
+    if other:
+        precisions = " and ".join(other)
+        notes.append(f"They differ in their last bits in {precisions}.")
+    return ["### Accuracy", _table(rows), " ".join(notes)]
 
 
 def _overheads(result: Mapping[str, Any]) -> list[str]:
     rows = [
         {
-            "What": f"`{what}`" if what.startswith(("python", "dvc")) else what,
+            "Command": f"`{what}`" if what.startswith(("python", "dvc")) else what,
             "s": f"{statistics.median(seconds):.2f}",
-            "Least": f"{min(seconds):.2f}",
-            "Greatest": f"{max(seconds):.2f}",
+            "Minimum": f"{min(seconds):.2f}",
+            "Maximum": f"{max(seconds):.2f}",
         }
         for what, seconds in result["overheads"].items()
     ]
     return [
-        "### Around the training",
+        "### Overheads",
         _table(rows),
-        "Whole processes, the median of five; ResNet20v1 where a network is meant.",
+        "Whole processes, the median of five runs. The network is ResNet20v1.",
     ]
 
 
@@ -195,7 +206,9 @@ def _seconds(value: float) -> str:
 def _table(rows: Sequence[Mapping[str, Any]]) -> str:
     frame = pd.DataFrame(rows).fillna("").astype(str)
     align = [
-        "left" if name in ("Network", "Precision", "Way", "Settings", "What") else "right"
+        "left"
+        if name in ("Network", "Precision", "Implementation", "Settings", "Command")
+        else "right"
         for name in frame
     ]
     return str(frame.to_markdown(index=False, colalign=align, disable_numparse=True))

@@ -1,25 +1,27 @@
-"""Put CIFAR-10, or the synthetic set in its place, into data/cifar-10-batches-py: the same bytes for everybody, wherever they came from."""
+"""Download CIFAR-10, or make synthetic images in its format, as params.yaml asks.
 
-import fcntl
+Reads the archive or folder that the environment variable CIFAR10_ARCHIVE names, else the first of
+data.urls that has the official files. Writes data/cifar-10-batches-py/, each file checked by
+SHA-256.
+"""
+
+import argparse
 import hashlib
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from resnet import params
 from resnet.data import archive, cifar10, synthetic
 from resnet.data.download import download
-from resnet.errors import BenchmarkError, run_stage
+from resnet.errors import BenchmarkError, command_parser, run_stage
+from resnet.files import exclusive_lock
 
 
-def main(argv: list[str]) -> None:
-    """Fetch what params.yaml asks for; the environment's CIFAR10_ARCHIVE, a file or a folder, goes before its URLs."""
-    if argv:
-        raise BenchmarkError(f"takes no arguments, got {' '.join(argv)}")
+def main(_arguments: argparse.Namespace) -> None:
     fetch(params.load().data, cifar10.FOLDER, os.environ.get("CIFAR10_ARCHIVE", ""))
 
 
@@ -29,26 +31,29 @@ def fetch(
     local: str = "",
     members: Mapping[str, cifar10.Member] = cifar10.OFFICIAL,
 ) -> None:
-    """Make the folder `target` hold the members and nothing else, from `local` if that names an archive or a folder, else from the URLs.
+    """Fill the folder `target` with the members and nothing else.
 
-    Raises BenchmarkError with what was wrong with each source; `target` is then as it was before.
+    They come from `local`, the path of an archive or a folder, or from the URLs where it is empty.
+    Raises BenchmarkError with what was wrong with each source; `target` is then unchanged.
     """
     if data.source == "synthetic":
-        made = data.synthetic
-        synthetic.write(target, made.train_images, made.test_images, made.seed)
+        sizes = data.synthetic
+        synthetic.write(target, sizes.train_images, sizes.test_images, sizes.seed)
         print(
-            f"wrote the synthetic set, {made.train_images:,} + {made.test_images:,} images, to {target}"
+            f"{target}: {sizes.train_images:,} synthetic images for training, "
+            f"{sizes.test_images:,} for testing"
         )
     elif local:
-        archive.take(Path(local).expanduser(), target, members, name=f"CIFAR10_ARCHIVE={local}")
-        print(f"took {target} from {local}")
-    elif _is_whole(target, members):
-        print(f"{target} is there already")
+        source = Path(local).expanduser()
+        archive.extract_members(source, target, members, name=f"CIFAR10_ARCHIVE={local}")
+        print(f"{target}: extracted from {local}")
+    elif _is_complete(target, members):
+        print(f"{target}: already complete")
     else:
         _from_urls(data.urls, target, members)
 
 
-def _is_whole(target: Path, members: Mapping[str, cifar10.Member]) -> bool:
+def _is_complete(target: Path, members: Mapping[str, cifar10.Member]) -> bool:
     try:
         cifar10.check_official(target, members)
     except BenchmarkError:
@@ -59,48 +64,34 @@ def _is_whole(target: Path, members: Mapping[str, cifar10.Member]) -> bool:
 def _from_urls(urls: tuple[str, ...], target: Path, members: Mapping[str, cifar10.Member]) -> None:
     downloads = target.parent / "download"
     failures = []
-    with _alone(downloads):
+    busy = f"another fetch is using {downloads}, {{holder}}; wait for it, or end it"
+    with exclusive_lock(downloads / "lock", busy):
         for url in urls:
             file = downloads / _file_name(url)
             try:
                 download(url, file)
-                archive.take(file, target, members, name=url)
+                archive.extract_members(file, target, members, name=url)
             except BenchmarkError as error:
                 print(error, flush=True)
                 failures.append(str(error))
-                file.unlink(
-                    missing_ok=True
-                )  # whole, but wrong; a part that broke off stays for the next time
+                # A complete file is wrong; a part of one stays, for the next fetch to continue.
+                file.unlink(missing_ok=True)
                 continue
-            print(f"took {target} from {url}")
+            print(f"{target}: extracted from {url}")
             shutil.rmtree(downloads)
             return
     raise BenchmarkError(
-        f"no URL of data.urls gave {target.name}: {'; '.join(failures) or 'there are none'}; "
-        "get cifar-10-python.tar.gz in another way and set CIFAR10_ARCHIVE to it"
+        f"no URL of data.urls has {target.name}: {'; '.join(failures) or 'there is no URL'}; "
+        "download cifar-10-python.tar.gz in another way and set CIFAR10_ARCHIVE to its path"
     )
 
 
 def _file_name(url: str) -> str:
-    """A name that differs between URLs, and is the same the next time."""
+    """A file name that is unique to the URL and the same in the next run."""
     path = Path(urlsplit(url).path)
     stem = re.sub(r"[^A-Za-z0-9.-]", "_", path.name)[:100]
     return f"{stem}-{hashlib.sha256(url.encode()).hexdigest()[:8]}"
 
 
-@contextmanager
-def _alone(downloads: Path) -> Iterator[None]:
-    """Keep a second fetch, or one whose dvc was killed, from writing to the same parts."""
-    downloads.mkdir(parents=True, exist_ok=True)
-    with (downloads / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise BenchmarkError(
-                f"another fetch is at work in {downloads}; wait for it, or end it"
-            ) from error
-        yield
-
-
 if __name__ == "__main__":
-    run_stage("fetch", main)
+    run_stage(main, command_parser("stages.fetch", __doc__))

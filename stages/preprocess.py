@@ -1,5 +1,10 @@
-"""preprocess: the images as float32 arrays, minus the mean of the training pixels. `python -m stages.preprocess`"""
+"""Convert CIFAR-10's images to float32 arrays, minus the mean of the training images.
 
+Reads data/cifar-10-batches-py/. Writes data/arrays/train/ and data/arrays/test/, each with
+images.npy, labels.npy and about.json, and data/arrays/pixel_mean.npy, which was subtracted.
+"""
+
+import argparse
 from pathlib import Path
 from typing import Literal
 
@@ -7,39 +12,50 @@ import numpy as np
 
 from resnet import params
 from resnet.data import arrays, cifar10
-from resnet.errors import run_stage
+from resnet.errors import command_parser, run_stage
 from resnet.files import replaced
 
-SOURCE = Path("data/cifar-10-batches-py")
-ARRAYS = Path("data/arrays")
 SPLITS: tuple[Literal["train", "test"], ...] = ("train", "test")
 
 
-def preprocess(source: Path, target: Path, data_source: str, subtract_pixel_mean: bool) -> None:
-    """Write target/train, target/test and target/pixel_mean.npy, what was subtracted: (32, 32, 3) float32.
+def preprocess(
+    source: Path,
+    target: Path,
+    data_source: Literal["cifar10", "synthetic"],
+    subtract_pixel_mean: bool,
+) -> None:
+    """Write target/train, target/test and target/pixel_mean.npy, (32, 32, 3) float32.
 
-    Raises BenchmarkError where the files are not whole, or not CIFAR-10's where `data_source` says so.
+    Raises BenchmarkError where a file of `source` is missing or damaged, or is not the official
+    one although `data_source` is cifar10.
     """
     if data_source == "cifar10":
         cifar10.check_official(source)
     classes = cifar10.class_names(source)
     mean = np.zeros((32, 32, 3), np.float32)
-    for split in SPLITS:  # train first: its mean is the one that both get
+    for split in SPLITS:  # train comes first: its mean is subtracted from both
         images, labels = cifar10.read_split(source, split)
         if split == "train" and subtract_pixel_mean:
             mean = arrays.pixel_mean(images)
-        arrays.write_split(target / split, images, labels, mean, data_source, classes)
+        arrays.write_split(
+            target / split,
+            images,
+            labels,
+            mean,
+            source=data_source,
+            classes=classes,
+            subtract_pixel_mean=subtract_pixel_mean,
+        )
         print(f"{target / split}: {len(images):,} images")
     with replaced(target / "pixel_mean.npy") as partial:
         np.save(partial, mean)
 
 
-def main(argv: list[str]) -> None:
+def main(_arguments: argparse.Namespace) -> None:
     settings = params.load()
-    if argv:
-        raise SystemExit("usage: python -m stages.preprocess")
-    preprocess(SOURCE, ARRAYS, settings.data.source, settings.preprocess.subtract_pixel_mean)
+    subtract = settings.preprocess.subtract_pixel_mean
+    preprocess(cifar10.FOLDER, arrays.FOLDER, settings.data.source, subtract)
 
 
 if __name__ == "__main__":
-    run_stage("preprocess", main)
+    run_stage(main, command_parser("stages.preprocess", __doc__))

@@ -1,6 +1,10 @@
-"""Tests run on float32 Keras, on the backend that KERAS_BACKEND names, started as the stages start it."""
+"""Tests run on float32 Keras, on the backend that KERAS_BACKEND names, as the stages start it.
 
-from collections.abc import Callable
+They run on the CPU; GPU=1 in the environment runs them on the GPU.
+"""
+
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,25 +12,34 @@ import pytest
 import yaml
 
 from resnet import backend, params
-from scripts.demo import set_params
+from resnet.device import Device
+from scripts.checkout import set_params
+from tests.support.checkout import ROOT
 
-ROOT = Path(__file__).parent.parent
+os.environ.setdefault("GPU", "0")
 
 
 @pytest.fixture(scope="session")
-def device() -> backend.Device:
+def device() -> Device:
     return backend.start()
 
 
 @pytest.fixture
+def bfloat16() -> Iterator[Device]:
+    """The device, with Keras in mixed precision until the end of the test."""
+    yield backend.start("bfloat16")
+    backend.start("float32")
+
+
+@pytest.fixture
 def raw() -> dict[str, Any]:
-    """The project's own params.yaml, to change at will."""
+    """The values of the project's params.yaml, which the test may change."""
     return dict(yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8")))
 
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Callable[..., params.Params]:
-    """The project's params.yaml with changes, dotted keys by name: settings({"model.n": 1})."""
+    """The project's params.yaml with changes by dotted key: settings({"model.n": 1})."""
 
     def changed(changes: dict[str, Any]) -> params.Params:
         path = tmp_path / "params.yaml"

@@ -1,24 +1,217 @@
-"""What the backend tells of the machine it is on."""
+"""How the backend starts and finds its device, and how it reports a lack of memory."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from resnet.backend import Device, memory_errors
+from resnet import backend
+from resnet.backend import memory_errors
+from resnet.device import Device
 from resnet.errors import BenchmarkError
+from tests.support.trainings import ROOT
+
+GPU_VARIABLES = ("GPU", "CUDA_VISIBLE_DEVICES", "JAX_PLATFORMS")
 
 
-def allocate(gigabytes: int) -> None:
+def python(code: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run Python code in another process, in which KERAS_BACKEND is not set unless passed."""
+    env = {key: value for key, value in os.environ.items() if key != "KERAS_BACKEND"}
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        cwd=ROOT,
+        env={**env, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.usefixtures("device")
+def test_lack_of_memory_is_one_line_with_advice() -> None:
     from keras import ops
 
-    ops.add(ops.zeros((gigabytes, 250_000_000)), 1.0)
-
-
-def test_no_memory_left_is_one_line_with_advice(device: Device) -> None:  # noqa: ARG001  # Keras is on its backend
-    told = r"^out of memory: .*(OOM|[Mm]emory).*; lower batch_size$"
-    with pytest.raises(BenchmarkError, match=told) as caught, memory_errors("lower batch_size"):
-        allocate(1_000_000)
+    message = r"^out of memory: .*(OOM|[Mm]emory).*; lower batch_size$"
+    with pytest.raises(BenchmarkError, match=message) as caught, memory_errors("lower batch_size"):
+        ops.add(ops.zeros((1_000_000, 250_000_000)), 1.0)
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_another_error_is_no_lack_of_memory() -> None:
-    with pytest.raises(ValueError, match="as it was"), memory_errors("lower batch_size"):
-        raise ValueError("as it was")
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (
+            "RESOURCE_EXHAUSTED: Out of memory while trying to allocate 4294967296 bytes.\nstack",
+            "RESOURCE_EXHAUSTED: Out of memory while trying to allocate 4294967296 bytes.",
+        ),
+        (
+            "CUDA_ERROR_OUT_OF_MEMORY: out of memory",
+            "CUDA_ERROR_OUT_OF_MEMORY: out of memory",
+        ),
+        (
+            "{{node cast}} Dst tensor is not initialized. [Op:_EagerConst]",
+            "{{node cast}} Dst tensor is not initialized. [Op:_EagerConst]",
+        ),
+        (
+            "Graph execution error:\n  OOM when allocating tensor with shape[32,16,32,32]\nmore",
+            "OOM when allocating tensor with shape[32,16,32,32]",
+        ),
+    ],
+)
+def test_lack_of_memory_in_every_form(text: str, reason: str) -> None:
+    with pytest.raises(BenchmarkError) as caught, memory_errors("lower batch_size"):
+        raise RuntimeError(text)
+    assert str(caught.value) == f"out of memory: {reason}; lower batch_size"
+
+
+def test_lack_of_memory_on_the_host() -> None:
+    message = "^out of memory: MemoryError; lower batch_size$"
+    with pytest.raises(BenchmarkError, match=message), memory_errors("lower batch_size"):
+        raise MemoryError
+
+
+def test_another_error_is_not_a_lack_of_memory() -> None:
+    with pytest.raises(ValueError, match="unchanged"), memory_errors("lower batch_size"):
+        raise ValueError("unchanged")
+
+
+def test_unknown_backend(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    message = "^KERAS_BACKEND is 'torch': must be tensorflow or jax$"
+    with pytest.raises(BenchmarkError, match=message):
+        backend.start()
+
+
+@pytest.mark.parametrize("variable", ["GPU", "TF32", "DETERMINISTIC"])
+def test_flag_that_is_neither_0_nor_1(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(variable, "yes")
+    with pytest.raises(BenchmarkError, match=f"^{variable} is 'yes': must be 0 or 1$"):
+        backend.start()
+
+
+def test_keras_imported_before_on_another_backend() -> None:
+    code = """
+import os, keras
+from resnet import backend
+from resnet.errors import BenchmarkError
+os.environ["KERAS_BACKEND"] = "tensorflow"
+try:
+    backend.start()
+except BenchmarkError as error:
+    print(error)
+"""
+    done = python(code, KERAS_BACKEND="jax")
+    assert done.stdout == (
+        "KERAS_BACKEND is 'tensorflow', but Keras was imported on jax before; set the variable "
+        "before anything imports Keras\n"
+    ), done.stderr
+
+
+def test_settings_of_the_user_are_ignored(tmp_path: Path) -> None:
+    user = {
+        "floatx": "float16",
+        "epsilon": 0.1,
+        "backend": "jax",
+        "image_data_format": "channels_first",
+    }
+    (tmp_path / "keras.json").write_text(json.dumps(user))
+    code = """
+from resnet import backend
+backend.start()
+import keras
+print(keras.backend.backend(), keras.config.floatx(), keras.config.epsilon())
+print(keras.config.image_data_format(), keras.config.dtype_policy().name)
+"""
+    done = python(code, KERAS_HOME=str(tmp_path))
+    assert done.stdout == "tensorflow float32 1e-07\nchannels_last float32\n", done.stderr
+    assert not done.stderr  # what TensorFlow's C++ writes as it starts is held back
+
+
+def test_training_needs_no_started_backend(tmp_path: Path) -> None:
+    """A network is fused and trained under the settings that Keras has by itself."""
+    code = """
+import sys
+from pathlib import Path
+from resnet import model, params
+from resnet.device import Device
+from resnet.training import loop
+from tests.support.trainings import synthetic_split
+settings = params.load()
+recipe = settings.variant("model").recipe.model_copy(update={"epochs": 1})
+device = Device("a CPU", "a CPU", False, "tensorflow", False, "float32", True)
+training = loop.Training(model.build(1, 8), 8, recipe, settings.augment, 0, device)
+(epoch,) = training.epochs(loop.whole(synthetic_split(Path(sys.argv[1]), 40)))
+assert epoch.loss > 0
+"""
+    done = python(code, str(tmp_path))
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture
+def driver(device: Device, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """A machine with an NVIDIA driver whose backend opens no GPU, and no variable about GPUs."""
+    for variable in GPU_VARIABLES:
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(backend, "has_nvidia_driver", lambda: True)
+    monkeypatch.setattr(backend, f"_{device.backend}_gpu", lambda: None)
+    return monkeypatch
+
+
+def test_driver_without_a_gpu_is_an_error_with_the_reason(driver: pytest.MonkeyPatch) -> None:
+    driver.setenv("GPU", "1")
+    message = (
+        r"^there is an NVIDIA driver, but (tensorflow|jax) opens no GPU: .*(CUDA|cuda|GPU|why).*; "
+        r"GPU=0 uses the CPU$"
+    )
+    with pytest.raises(BenchmarkError, match=message) as caught:
+        backend.start()
+    assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("GPU", "0"),
+        ("CUDA_VISIBLE_DEVICES", ""),
+        ("CUDA_VISIBLE_DEVICES", "-1"),
+        ("JAX_PLATFORMS", "cpu"),
+    ],
+)
+def test_gpu_that_is_not_wanted_is_no_error(
+    driver: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    driver.setenv(variable, value)
+    assert not backend.start().gpu
+
+
+def test_one_of_several_gpus_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others are hidden first: memory growth must be the same on all visible ones."""
+    import tensorflow as tf
+
+    for variable in GPU_VARIABLES:
+        monkeypatch.delenv(variable, raising=False)
+    calls: list[tuple[Any, ...]] = []
+    gpus = ["GPU:0", "GPU:1", "GPU:2"]
+    fakes = {
+        "list_physical_devices": lambda kind: gpus if kind == "GPU" else [],
+        "set_visible_devices": lambda *arguments: calls.append(("visible", *arguments)),
+    }
+    experimental = {
+        "set_memory_growth": lambda *arguments: calls.append(("growth", *arguments)),
+        "get_device_details": lambda gpu: {"device_name": f"the name of {gpu}"},
+    }
+    for name, fake in fakes.items():
+        monkeypatch.setattr(tf.config, name, fake)
+    for name, fake in experimental.items():
+        monkeypatch.setattr(tf.config.experimental, name, fake)
+    assert backend._tensorflow_gpu() == "the name of GPU:0"
+    assert calls == [("visible", ["GPU:0"], "GPU"), ("growth", "GPU:0", True)]
+
+    calls.clear()
+    monkeypatch.setenv("GPU", "0")
+    assert backend._tensorflow_gpu() is None
+    assert calls == [("visible", [], "GPU")]

@@ -1,4 +1,4 @@
-"""Real trainings, killed and interrupted: they end with the bits of an undisturbed run."""
+"""Short forms of what `make faults` does, with real trainings, and the tests of its own parts."""
 
 import random
 import re
@@ -9,174 +9,110 @@ from pathlib import Path
 
 import pytest
 
-from faults import inputs, kills, pipeline, tables
-from faults.__main__ import wrongs
+from faults import inputs, kills, pipeline, tables, workspace
+from faults.__main__ import problems
+from faults.cases import CASES, Case
+from faults.damage import nothing
+from faults.outcome import Outcome, differences, outcome, without_seconds, without_times
+from faults.workspace import MODEL, STATES, TRAIN
 from resnet.files import read_json
-from scripts.demo import set_params
-from tests.conftest import ROOT
+from scripts.checkout import set_params
+from tests.support.checkout import ROOT
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, kills.Outcome]:
-    """A checkout, and what a run in it ends with; its state is forgotten."""
-    folder = kills.checkout(tmp_path_factory.mktemp("faults") / "Prüfung mit Leerzeichen 測試")
-    kills.finish(folder)
-    return folder, kills.outcome(folder)
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome]:
+    """A checkout, and the outcome of an undisturbed training in it."""
+    folder = workspace.checkout(tmp_path_factory.mktemp("faults") / "Prüfung mit Leerzeichen 測試")
+    workspace.finish(folder)
+    return folder, outcome(folder)
 
 
 @pytest.fixture(autouse=True)
-def _forgotten(undisturbed: tuple[Path, kills.Outcome]) -> None:
-    kills.anew(undisturbed[0])
+def _reset(request: pytest.FixtureRequest) -> None:
+    if "undisturbed" in request.fixturenames:
+        workspace.reset(request.getfixturevalue("undisturbed")[0])
 
 
-def test_a_killed_run_ends_with_the_same_bits(undisturbed: tuple[Path, kills.Outcome]) -> None:
+def test_a_killed_training_ends_bit_identical(undisturbed: tuple[Path, Outcome]) -> None:
     folder, expected = undisturbed
     rng = random.Random(0)
     for moment in ("epoch", "state"):
-        killed = kills.kill(folder, rng, moment, kills.env(folder))
+        killed = kills.kill(folder, rng, moment, workspace.env(folder))
         assert killed
-        assert kills.lost(folder, killed.epoch) <= 1
-    assert re.search(
-        r"^going on after epoch \d+ of 12", printed := kills.finish(folder), re.MULTILINE
-    ), printed
-    assert kills.differences(kills.outcome(folder), expected) == []
+        assert kills.epochs_lost(folder, killed.epoch) <= 1
+    printed = workspace.finish(folder)
+    assert re.search(r"^resuming after epoch \d+ of 12", printed, re.MULTILINE), printed
+    assert differences(outcome(folder), expected) == []
+    assert len(read_json(folder / MODEL / "training.json")["starts"]) > 1
 
 
-def test_a_dvc_killed_before_it_recorded_the_training_gets_it_back(
-    undisturbed: tuple[Path, kills.Outcome],
+def test_a_dvc_killed_before_it_records_the_training_restores_it(
+    undisturbed: tuple[Path, Outcome],
 ) -> None:
     folder, expected = undisturbed
     assert pipeline.kill(folder, random.Random(0), "recorded", "train@model-0")
     assert not pipeline.recorded(folder)
-    assert "trained already, by a run that DVC did not record" in pipeline.repro(
-        folder, "train@model-0"
-    )
+    assert pipeline.RESTORED in pipeline.repro(folder, "train@model-0")
     assert pipeline.recorded(folder)
-    assert kills.differences(kills.outcome(folder), expected) == []
+    assert differences(outcome(folder), expected) == []
 
 
-def test_the_page_has_what_the_full_suite_found() -> None:
-    result = read_json(ROOT / "faults" / "results.json")
-    assert (ROOT / "faults" / "README.md").read_text(encoding="utf-8") == tables.page(result)
-    kills, jax, tried = (len(result[part]["records"]) for part in ("kills", "jax", "inputs"))
-    assert kills >= 30
-    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
-    assert f"{kills} kills of trainings and of dvc, {jax} more on JAX" in readme
-    assert f"{tried} bad inputs" in readme
-    assert wrongs(result) == []
-
-
-def test_what_differs_is_counted_and_told() -> None:
-    kill = {
-        "what": "`python -m stages.train`",
-        "hit": "in its epochs",
-        "epoch": 3,
-        "epochs_lost": 1,
-        "differ": [],
-    }
-    place = {"device": "some CPU", "versions": {"keras": "3"}, "seconds": 60, "seed": 7}
-    refused = {
-        "input": "a|b",
-        "command": "python -m stages.train",
-        "status": 1,
-        "message": "train: `a|b`",
-        "problems": [],
-    }
-    skipped = {"input": "c", "command": "d", "skipped": "e"}
-    result = {
-        "kills": {**place, "records": [kill, {**kill, "differ": ["last/weights", "history"]}]},
-        "inputs": {
-            **place,
-            "records": [refused, {**refused, "problems": ["lost: metrics/x"]}, skipped],
-        },
-    }
-    page = tables.page(result)
-    assert "| SIGKILL of `python -m stages.train`: in its epochs | 2 | 1 |" in page
-    assert "| **bad inputs and bad weather** | **2** | **1** |" in page
-    assert "| a\\|b | `python -m stages.train` | `` train: `a\\|b` `` |" in page
-    assert "**not as it should be: lost: metrics/x**" in page
-    assert "not tried: e" in page
-    assert wrongs(result) == [
-        "`python -m stages.train`, killed in its epochs: last/weights, history",
-        "a|b: lost: metrics/x",
-    ]
-
-
-def test_a_changed_a_lost_and_a_new_file_are_found(tmp_path: Path) -> None:
-    for name in ("same", "changed", "lost"):
-        (tmp_path / name).write_text(name)
-    before = inputs.tree(tmp_path)
-    (tmp_path / "changed").write_text("other")
-    (tmp_path / "lost").unlink()
-    (tmp_path / "folder").mkdir()
-    (tmp_path / "folder" / ".half.partial").touch()
-    found = inputs.changed(before, inputs.tree(tmp_path))
-    assert found == ["changed: changed", "new: folder/.half.partial", "lost: lost"]
-    case = inputs.Case("some", inputs.nothing, adds="folder/[^.]*", where="there")
-    assert inputs.judge(case, 0, "a\nTraceback", "", found) == [
-        "status 0",
-        "2 lines",
-        "does not say where: there",
-        "a traceback",
-        *found,
-    ]
-    assert inputs.judge(case, 1, "not there", "", ["new: folder/state"]) == []
-
-
-def test_sigterm_saves_and_a_second_trainer_is_refused(
-    undisturbed: tuple[Path, kills.Outcome],
+def test_sigterm_saves_and_a_second_process_is_refused(
+    undisturbed: tuple[Path, Outcome],
 ) -> None:
     folder, expected = undisturbed
-    env = kills.env(folder, SAVE_SECONDS="30")  # so that nothing is on disk before the signal
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(kills.COMMAND, cwd=folder, env=env, **pipes) as first:  # type: ignore[call-overload]
+    env = workspace.env(folder, SAVE_SECONDS="30")  # so nothing is on disk before the signal
+    with subprocess.Popen(
+        TRAIN, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as first:
+        assert first.stdout
+        assert first.stderr
         while not first.stdout.readline().startswith("epoch 2/"):
             assert first.poll() is None
         first.send_signal(signal.SIGSTOP)
         second = subprocess.run(
-            kills.COMMAND, cwd=folder, env=env, capture_output=True, text=True, check=False
+            TRAIN, cwd=folder, env=env, capture_output=True, text=True, check=False
         )
         first.send_signal(signal.SIGTERM)
         first.send_signal(signal.SIGCONT)
-        said = first.stderr.read()
+        error = first.stderr.read()
         assert first.wait() == 143
     assert second.returncode == 1
-    assert (
-        f"models/model/seed0 is being trained already, by process {first.pid} on " in second.stderr
-    )
+    busy = f"models/model/seed0 is being trained by process {first.pid} on "
+    assert busy in second.stderr
     assert len(second.stderr.splitlines()) == 1
     assert re.fullmatch(
-        r"train: stopped by SIGTERM after epoch \d+ of 12, from where the next `dvc repro` goes on\n",
-        said,
+        r"train: stopped by SIGTERM after epoch \d+ of 12; the next `dvc repro` resumes there\n",
+        error,
     )
     start = time.monotonic()
-    assert re.search(r"^going on after epoch [2-9]", kills.finish(folder), re.MULTILINE)
-    about = read_json(folder / kills.FOLDER / "training.json")
-    assert len(about["starts"]) == 2
-    rows = (folder / kills.FOLDER / "history.csv").read_text().split()[1:]
-    assert about["total_seconds"] > sum(float(row.split(",")[-1]) for row in rows)  # both starts
-    assert about["total_seconds"] < time.monotonic() - start + 60
-    assert kills.differences(kills.outcome(folder), expected) == []
+    assert re.search(r"^resuming after epoch [2-9]", workspace.finish(folder), re.MULTILINE)
+    record = read_json(folder / MODEL / "training.json")
+    assert len(record["starts"]) == 2
+    history = (folder / MODEL / "history.csv").read_text().splitlines()
+    column = history[0].split(",").index("seconds")
+    seconds = sum(float(row.split(",")[column]) for row in history[1:])
+    assert seconds < record["total_seconds"] < time.monotonic() - start + 60  # of both starts
+    assert differences(outcome(folder), expected) == []
 
 
-def test_a_loss_that_turns_nan_keeps_the_last_good_state(
-    undisturbed: tuple[Path, kills.Outcome],
+def test_a_loss_that_becomes_nan_keeps_the_last_good_state(
+    undisturbed: tuple[Path, Outcome],
 ) -> None:
     folder, _ = undisturbed
     params = folder / "params.yaml"
     before = params.read_text()
+    diverging = {
+        "recipes.original.optimizer": "sgd",
+        "recipes.original.drops": [{"epoch": 2, "factor": 1e30}],
+    }
     try:
-        set_params(
-            params,
-            {
-                "recipes.original.optimizer": "sgd",
-                "recipes.original.drops": [{"epoch": 2, "factor": 1e30}],
-            },
-        )
+        set_params(params, diverging)
         done = subprocess.run(
-            kills.COMMAND,
+            TRAIN,
             cwd=folder,
-            env=kills.env(folder),
+            env=workspace.env(folder),
             capture_output=True,
             text=True,
             check=False,
@@ -188,8 +124,95 @@ def test_a_loss_that_turns_nan_keeps_the_last_good_state(
         r"train: (loss|weights) .* epoch 3, at a learning rate of 1e\+27: lower learning_rate\n",
         done.stderr,
     ), done.stderr
-    assert not (folder / kills.FOLDER).exists()
-    assert {path.name.split("-")[0] for path in (folder / ".resume").glob("*/epoch*")} == {
-        "epoch1",
-        "epoch2",
+    assert not (folder / MODEL).exists()
+    states = {path.name.split("-")[0] for path in (folder / STATES).glob("*/epoch*")}
+    assert states == {"epoch1", "epoch2"}
+
+
+def test_the_page_has_the_recorded_results() -> None:
+    result = read_json(ROOT / "faults" / "results.json")
+    assert (ROOT / "faults" / "README.md").read_text(encoding="utf-8") == tables.page(result)
+    assert len(result["kills"]["records"]) >= 30
+    assert problems(result) == []
+
+
+def test_case_names_are_unique() -> None:
+    assert len({case.name for case in CASES}) == len(CASES)
+
+
+def test_problems_are_counted_and_shown() -> None:
+    kill = {
+        "what": "`python -m stages.train`",
+        "moment": "during an epoch",
+        "epoch": 3,
+        "epochs_lost": 1,
+        "differences": [],
     }
+    place = {"device": "some CPU", "versions": {"keras": "3"}, "seconds": 60, "seed": 7}
+    refused = {
+        "case": "a|b",
+        "command": "python -m stages.train",
+        "status": 1,
+        "message": "train: `a|b`",
+        "problems": [],
+    }
+    skipped = {"case": "c", "command": "d", "skipped": "e"}
+    different = {**kill, "differences": ["last/weights", "history"]}
+    failed = {**refused, "problems": ["lost: metrics/x"]}
+    result = {
+        "kills": {**place, "records": [kill, different]},
+        "inputs": {**place, "records": [refused, failed, skipped]},
+    }
+    page = tables.page(result)
+    assert "| SIGKILL of `python -m stages.train`: during an epoch | 2 | 1 |" in page
+    assert "| **bad inputs and I/O failures** | **2** | **1** |" in page
+    assert "| a\\|b | `python -m stages.train` | `` train: `a\\|b` `` |" in page
+    assert "**problem: lost: metrics/x**" in page
+    assert "not tried: e" in page
+    assert "No kill lost more than 1 epoch already printed" in page
+    assert problems(result) == [
+        "`python -m stages.train`, killed during an epoch: last/weights, history",
+        "a|b: lost: metrics/x",
+    ]
+
+
+def test_a_changed_a_lost_and_a_new_file_are_found(tmp_path: Path) -> None:
+    for name in ("same", "changed", "lost"):
+        (tmp_path / name).write_text(name)
+    before = inputs.hashes(tmp_path)
+    (tmp_path / "changed").write_text("other")
+    (tmp_path / "lost").unlink()
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / ".half.partial").touch()
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / ".dvc" / "ignored").touch()
+    found = inputs.changes(before, inputs.hashes(tmp_path))
+    assert found == ["changed: changed", "new: folder/.half.partial", "lost: lost"]
+    case = Case("some", nothing, new_files="folder/[^.]*", location="here")
+    assert inputs.judge(case, 0, "a\nTraceback", "", found) == [
+        "status 0",
+        "2 lines",
+        "does not name here",
+        "a traceback",
+        *found,
+    ]
+    assert inputs.judge(case, 1, "it is here", "", ["new: folder/state"]) == []
+
+
+def test_a_command_that_must_warn_is_judged_by_its_output() -> None:
+    case = Case("some", nothing, output="warning: .*damaged")
+    assert inputs.judge(case, 0, "", "a\nwarning: x is damaged\nb", ["changed: x"]) == []
+    assert inputs.judge(case, 1, "", "warning", []) == ["status 1", "no warning"]
+
+
+def test_only_times_are_ignored_in_a_comparison() -> None:
+    start = {"epoch": 1, "changes": []}
+    record = {"epochs": 3, "total_seconds": 1.0, "starts": [start], "identity": {"seed": 0}}
+    resumed = {**record, "total_seconds": 2.0, "starts": [start, {**start, "epoch": 2}]}
+    assert without_times([record]) == without_times([resumed])
+    other = {"key": "device.name", "before": "a", "after": "b"}
+    changed = {**record, "starts": [start, {"epoch": 2, "changes": [other]}]}
+    assert without_times(record) != without_times(changed)
+    assert without_times(record) != without_times({**record, "identity": {"seed": 1}})
+    history = "epoch,loss,seconds,val_loss\n1,0.5,3.25,0.75\n"
+    assert without_seconds(history) == "epoch,loss,val_loss\n1,0.5,0.75\n"

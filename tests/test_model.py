@@ -1,17 +1,19 @@
-"""The networks: their published parameter counts, their layers, and their arithmetic against plain NumPy."""
+"""The networks: parameter counts of the papers and the original, layers, arithmetic in NumPy."""
 
 from collections import Counter
 from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
+
+from tests.support.numpy_networks import NumpyNetwork
 
 pytestmark = pytest.mark.usefixtures("device")
 
-Array = NDArray[np.float64]
+NETWORKS = [(1, "original"), (1, "paper"), (2, "original"), (2, "paper")]
 
-# version, n, parameters, of these trainable, convolutions, batch normalizations, millions of multiply-adds forward
+# version, n, parameters, trainable ones, convolutions, batch normalizations, and millions of
+# multiply-adds of a forward pass, of the original's networks
 COUNTED = [
     (1, 3, 274_442, 273_066, 21, 19, 40.81),
     (1, 5, 470_218, 467_946, 33, 31, 69.12),
@@ -27,21 +29,43 @@ COUNTED = [
 ]
 
 
-def build(version: int, n: int, **options: Any) -> Any:
+def build(version: int, n: int, form: str = "original", **options: Any) -> Any:
     from resnet import model
 
-    return model.build(version, (6 if version == 1 else 9) * n + 2, **options)
+    return model.build(version, (6 if version == 1 else 9) * n + 2, form=form, **options)
+
+
+def layers_of(model: Any, kind: str) -> list[Any]:
+    return [layer for layer in model.layers if type(layer).__name__ == kind]
+
+
+def trainable(model: Any) -> int:
+    return sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
+
+
+def randomize(model: Any, seed: int) -> None:
+    """Draw all weights, so that no bias, scale or statistic is the 0 or 1 that it begins with."""
+    from resnet.model import initialize
+
+    rng = np.random.default_rng(seed)
+    initialize(model, rng)
+    model.set_weights(
+        [
+            weight + rng.uniform(0, 0.5, weight.shape) * (weight.ndim == 1)
+            for weight in model.get_weights()
+        ]
+    )
 
 
 @pytest.mark.parametrize(
-    ("version", "n", "parameters", "trainable", "convolutions", "normalizations", "millions"),
+    ("version", "n", "parameters", "trained", "convolutions", "normalizations", "millions"),
     COUNTED,
 )
-def test_counts(
+def test_counts_of_the_original(
     version: int,
     n: int,
     parameters: int,
-    trainable: int,
+    trained: int,
     convolutions: int,
     normalizations: int,
     millions: float,
@@ -51,15 +75,13 @@ def test_counts(
     model = build(version, n)
     assert multiply_adds(model) / 1e6 == pytest.approx(millions, abs=0.005)
     assert model.count_params() == parameters
-    assert sum(int(np.prod(weight.shape)) for weight in model.trainable_weights) == trainable
-    layers = Counter(type(layer).__name__ for layer in model.layers)
+    assert trainable(model) == trained
     blocks = 3 * n
-    activations = {1: 2 * blocks + 1, 2: 3 * blocks + 1}[version]
-    assert layers == {
+    assert Counter(type(layer).__name__ for layer in model.layers) == {
         "InputLayer": 1,
         "Conv2D": convolutions,
         "BatchNormalization": normalizations,
-        "Activation": activations,
+        "Activation": {1: 2 * blocks + 1, 2: 3 * blocks + 1}[version],
         "Add": blocks,
         "AveragePooling2D": 1,
         "Flatten": 1,
@@ -68,189 +90,206 @@ def test_counts(
     assert model.output_shape == (None, 10)
 
 
-def test_the_papers_width_has_the_papers_counts() -> None:
-    model = build(2, 18, width="paper")
-    assert model.count_params() == 1_727_482
-    assert sum(int(np.prod(weight.shape)) for weight in model.trainable_weights) == 1_703_258
-    original = build(2, 18, width="original")
-    assert [type(layer) for layer in model.layers] == [type(layer) for layer in original.layers]
-    inner = [
-        layer.filters
-        for layer in model.layers
-        if type(layer).__name__ == "Conv2D" and layer.kernel_size == (3, 3)
-    ]
-    assert inner == [16] + [16] * 18 + [32] * 18 + [64] * 18
+@pytest.mark.parametrize(
+    ("version", "n", "parameters", "trained"),
+    [
+        (1, 3, 271_098, 269_722),
+        (1, 18, 1_736_058, 1_727_962),
+        (2, 18, 1_727_482, 1_703_258),
+    ],
+)
+def test_counts_of_the_papers(version: int, n: int, parameters: int, trained: int) -> None:
+    model = build(version, n, "paper")
+    assert (model.count_params(), trainable(model)) == (parameters, trained)
+    blocks, transitions = 3 * n, 2 if version == 1 else 0
+    expected = {
+        "InputLayer": 1,
+        "Conv2D": {1: 2 * blocks + 1, 2: 3 * blocks + 1 + 3}[version],
+        "BatchNormalization": {1: 2 * blocks + 1, 2: 3 * blocks + 1}[version],
+        "Activation": {1: 2 * blocks + 1, 2: 3 * blocks + 1}[version],
+        "Add": blocks,
+        "AveragePooling2D": 1 + transitions,
+        "Concatenate": transitions,
+        "Rescaling": transitions,
+        "Flatten": 1,
+        "Dense": 1,
+    }
+    counted = Counter(type(layer).__name__ for layer in model.layers)
+    assert counted == {kind: count for kind, count in expected.items() if count}
+    inner = [layer.filters for layer in layers_of(model, "Conv2D") if layer.kernel_size == (3, 3)]
+    per_stage = 2 * n if version == 1 else n
+    assert inner == [16] + [16] * per_stage + [32] * per_stage + [64] * per_stage
 
 
-def test_l2_on_all_is_on_every_trainable_parameter() -> None:
-    for version in (1, 2):
-        model = build(version, 1, l2=3e-4, l2_on="all")
-        rng = np.random.default_rng(version)
-        model.set_weights([rng.normal(size=weight.shape) for weight in model.get_weights()])
-        squares = sum(
-            float(np.sum(np.square(np.asarray(weight, np.float64))))
-            for weight in model.trainable_weights
-        )
-        assert float(sum(model.losses)) == pytest.approx(3e-4 * squares, rel=1e-5)
+@pytest.mark.parametrize(("version", "form"), NETWORKS)
+def test_layers_are_those_of_keras_with_the_settings_of_the_form(version: int, form: str) -> None:
+    model = build(version, 2, form, l2=2e-4)
+    assert {type(layer).__module__.split(".")[0] for layer in model.layers} == {"keras"}
+    for layer in layers_of(model, "Conv2D"):
+        assert layer.use_bias == (form == "original")
+        assert layer.padding == "same"
+        assert layer.activation.__name__ == "linear"
+        assert layer.kernel_regularizer.l2 == pytest.approx(2e-4)
+        assert layer.bias_regularizer is None
+    for layer in layers_of(model, "BatchNormalization"):
+        settings = (0.99, 1e-3) if form == "original" else (0.9, 1e-5)
+        assert (layer.momentum, layer.epsilon) == settings
+        assert layer.gamma_regularizer is layer.beta_regularizer is None
+    (dense,) = layers_of(model, "Dense")
+    assert dense.activation.__name__ == "softmax"
+    assert dense.kernel_regularizer is dense.bias_regularizer is None
 
 
-def test_every_convolution_is_the_originals() -> None:
-    for version in (1, 2):
-        for layer in build(version, 2, l2=2e-4).layers:
-            if type(layer).__name__ == "Conv2D":
-                assert layer.use_bias
-                assert layer.padding == "same"
-                assert layer.activation.__name__ == "linear"
-                assert type(layer.kernel_initializer).__name__ == "HeNormal"
-                assert layer.kernel_regularizer.l2 == pytest.approx(2e-4)
-                assert layer.bias_regularizer is None
-        assert layer.activation.__name__ == "softmax"
-        assert layer.kernel_regularizer is None
-
-
-def test_shapes_halve_and_widen() -> None:
-    for version, n, widths in ((1, 3, [16, 32, 64]), (2, 2, [64, 128, 256])):
-        shapes = [
-            layer.output.shape[1:]
-            for layer in build(version, n).layers
-            if type(layer).__name__ == "Add"
-        ]
-        assert shapes == [
-            (32 >> stage, 32 >> stage, width)
-            for stage, width in enumerate(widths)
-            for _ in range(n)
-        ]
+@pytest.mark.parametrize("l2_on", ["convolutions", "all"])
+@pytest.mark.parametrize(("version", "form"), NETWORKS)
+def test_l2_is_on_the_kernels_of_convolutions_or_on_all(
+    version: int, form: str, l2_on: str
+) -> None:
+    model = build(version, 1, form, l2=3e-4, l2_on=l2_on)
+    randomize(model, version)
+    penalized = (
+        model.trainable_weights
+        if l2_on == "all"
+        else [layer.kernel for layer in layers_of(model, "Conv2D")]
+    )
+    squares = sum(float(np.sum(np.square(np.asarray(w, np.float64)))) for w in penalized)
+    assert float(sum(model.losses)) == pytest.approx(3e-4 * squares, rel=1e-5)
 
 
 @pytest.mark.parametrize(
-    ("version", "depth"), [(1, 2), (1, 21), (1, 11), (1, 0), (2, 2), (2, 20 - 6), (2, 32), (2, 44)]
+    ("version", "form", "widths"),
+    [
+        (1, "original", [16, 32, 64]),
+        (1, "paper", [16, 32, 64]),
+        (2, "original", [64, 128, 256]),
+        (2, "paper", [64, 128, 256]),
+    ],
+)
+def test_shapes_halve_and_widen(version: int, form: str, widths: list[int]) -> None:
+    shapes = [layer.output.shape[1:] for layer in layers_of(build(version, 2, form), "Add")]
+    sides = (32, 16, 8)
+    assert shapes == [
+        (side, side, width) for side, width in zip(sides, widths, strict=True) for _ in range(2)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("form", "sources"),
+    [("paper", ["Activation"] * 3), ("original", ["Activation", "Add", "Add"])],
+)
+def test_projections_read_what_the_form_says(form: str, sources: list[str]) -> None:
+    """The paper's read the output of BN and ReLU, two of the original's the sum before them."""
+    model = build(2, 2, form)
+    producers = {id(layer.output): layer for layer in model.layers}
+    found = []
+    for add in layers_of(model, "Add")[::2]:  # of the first block of each stage
+        projection, last = (producers[id(part)] for part in add.input)
+        assert (projection.kernel_size, last.kernel_size) == ((1, 1), (1, 1))
+        source = producers[id(projection.input)]
+        found.append(type(source).__name__)
+        if found[-1] == "Activation":
+            assert source.activation.__name__ == "relu"
+            assert type(producers[id(source.input)]).__name__ == "BatchNormalization"
+    assert found == sources
+
+
+@pytest.mark.parametrize(("version", "form"), NETWORKS)
+def test_whole_network_equals_numpy(version: int, form: str) -> None:
+    """Every block, in order: an activation in the wrong place would change no shape."""
+    model = build(version, 2, form)
+    randomize(model, version)
+    images = np.random.default_rng(0).normal(size=(4, 32, 32, 3))
+    network = NumpyNetwork(model, form)
+    expected = (network.resnet_v1 if version == 1 else network.resnet_v2)(images, 2)
+    assert not network.unused
+    assert expected.std() > 0.01
+    np.testing.assert_allclose(model.predict(images, verbose=0), expected, rtol=2e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_option_a_subsamples_and_appends_zeros_under_xla(
+    precision: str, request: pytest.FixtureRequest
+) -> None:
+    """Exact values and gradients, in one graph compiled by XLA."""
+    import keras
+    from keras import ops
+
+    from resnet.backend import compiled, value_and_gradients
+
+    if precision == "bfloat16":
+        request.getfixturevalue("bfloat16")
+    network = build(1, 1, "paper")
+    pool, _ = layers_of(network, "AveragePooling2D")[:2]
+    shortcut = keras.Model(pool.input, layers_of(network, "Concatenate")[0].output)
+    assert not shortcut.weights
+    x = np.random.default_rng(0).normal(size=(2, 32, 32, 16)).astype(np.float32)
+    weight = np.random.default_rng(1).normal(size=(2, 16, 16, 32)).astype(np.float32)
+
+    def weighted_sum(inputs: list[Any]) -> tuple[Any, Any]:
+        outputs = shortcut(inputs[0])
+        return ops.sum(ops.cast(outputs, "float32") * weight), outputs
+
+    step = compiled(lambda x: value_and_gradients(weighted_sum, [x]), True)
+    _, outputs, (gradient,) = step(ops.convert_to_tensor(x))
+    assert keras.backend.standardize_dtype(outputs.dtype) == precision
+
+    def rounded(array: Any) -> Any:
+        return ops.convert_to_numpy(ops.cast(ops.cast(array, precision), "float32"))
+
+    expected = np.concatenate([x[:, ::2, ::2], np.zeros((2, 16, 16, 16), np.float32)], axis=3)
+    np.testing.assert_array_equal(rounded(outputs), rounded(expected))
+    upstream = np.zeros_like(x)
+    upstream[:, ::2, ::2] = weight[..., :16]
+    np.testing.assert_array_equal(ops.convert_to_numpy(gradient), rounded(upstream))
+
+
+@pytest.mark.parametrize(
+    ("version", "depth"), [(1, 2), (1, 21), (1, 11), (1, 0), (2, 2), (2, 14), (2, 32), (2, 44)]
 )
 def test_impossible_depth(version: int, depth: int) -> None:
     from resnet import model
 
-    with pytest.raises(
-        ValueError,
-        match=rf"depth is {depth}: must be {'6n' if version == 1 else '9n'} \+ 2 for version {version}",
-    ):
-        model.build(version, depth)
+    rule = {1: r"6n \+ 2", 2: r"9n \+ 2"}[version]
+    message = rf"depth is {depth}: must be {rule} for version {version}"
+    for form in ("original", "paper"):
+        with pytest.raises(ValueError, match=message):
+            model.build(version, depth, form=form)
 
 
-def test_initial_weights_are_he_normal_and_keyed_by_the_seed() -> None:
+def test_unknown_version_and_form() -> None:
+    from resnet import model
+
+    with pytest.raises(ValueError, match=r"^version is 3: must be 1 or 2$"):
+        model.build(3, 20)
+    with pytest.raises(ValueError, match=r"^form is 'papers': must be 'original' or 'paper'$"):
+        model.build(1, 20, form="papers")
+
+
+def test_kernels_are_zero_until_they_are_drawn() -> None:
+    model = build(1, 1)
+    kernels = [layer.kernel for kind in ("Conv2D", "Dense") for layer in layers_of(model, kind)]
+    assert not any(np.asarray(kernel).any() for kernel in kernels)
+    randomize(model, 0)
+    assert all(np.asarray(kernel).all() for kernel in kernels)
+
+
+@pytest.mark.parametrize("form", ["original", "paper"])
+def test_initial_weights_are_he_normal_and_keyed_by_the_seed(form: str) -> None:
     from resnet.model import initialize
     from resnet.training import draws
 
     def weights(seed: int) -> list[Any]:
-        model = build(1, 2)
+        model = build(1, 2, form)
         initialize(model, draws.weights_generator(seed))
         return list(model.get_weights())
 
     a, b, other = weights(0), weights(0), weights(1)
     assert all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
     assert not np.array_equal(a[0], other[0])
-    for kernel in (weight for weight in a if weight.ndim == 4 and weight.size > 4000):
+    kernels = [weight for weight in a if weight.ndim == 4 and weight.size > 4000]
+    assert len(kernels) > 5
+    for kernel in kernels:
         deviation = np.sqrt(2 / np.prod(kernel.shape[:3]))
         assert kernel.std() == pytest.approx(deviation, rel=0.05)
         assert np.abs(kernel).max() < 2 * deviation / 0.8796
         assert np.abs(kernel).max() > 1.9 * deviation / 0.8796
-
-
-def convolve(x: Array, kernel: Array, bias: Array, strides: int) -> Array:
-    """A 'same' convolution of x (n, h, w, c) as its definition has it; TensorFlow pads the odd pixel at the end."""
-    size = kernel.shape[0]
-    out = -(-x.shape[1] // strides)
-    padding = max((out - 1) * strides + size - x.shape[1], 0)
-    ends = (padding // 2, padding - padding // 2)
-    x = np.pad(x, ((0, 0), ends, ends, (0, 0)))
-    y = np.zeros((len(x), out, out, kernel.shape[3]))
-    for i in range(size):
-        for j in range(size):
-            y += (
-                x[:, i : i + strides * out : strides, j : j + strides * out : strides][
-                    :, :out, :out
-                ]
-                @ kernel[i, j]
-            )
-    return y + bias
-
-
-class Plain:
-    """A network in plain NumPy: takes a Keras model's layers in the order in which they were made."""
-
-    def __init__(self, model: Any) -> None:
-        def made(kind: str) -> Any:
-            layers = [layer for layer in model.layers if type(layer).__name__ == kind]
-            return iter(
-                sorted(
-                    layers,
-                    key=lambda layer: (
-                        int(layer.name.rpartition("_")[2]) if layer.name[-1].isdigit() else 0
-                    ),
-                )
-            )
-
-        self.convolutions, self.normalizations, self.denses = (
-            made("Conv2D"),
-            made("BatchNormalization"),
-            made("Dense"),
-        )
-
-    def conv(self, x: Array) -> Array:
-        layer = next(self.convolutions)
-        kernel, bias = (np.asarray(weight, np.float64) for weight in layer.get_weights())
-        return convolve(x, kernel, bias, layer.strides[0])
-
-    def bn(self, x: Array) -> Array:
-        gamma, beta, mean, variance = (
-            np.asarray(weight, np.float64) for weight in next(self.normalizations).get_weights()
-        )
-        return np.asarray(gamma * (x - mean) / np.sqrt(variance + 1e-3) + beta)
-
-    def classify(self, x: Array) -> Array:
-        kernel, bias = (
-            np.asarray(weight, np.float64) for weight in next(self.denses).get_weights()
-        )
-        logits = x.mean(axis=(1, 2)) @ kernel + bias
-        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return np.asarray(odds / odds.sum(axis=1, keepdims=True))
-
-    def resnet_v1(self, x: Array, n: int) -> Array:
-        x = relu(self.bn(self.conv(x)))
-        for stage in range(3):
-            for block in range(n):
-                y = self.bn(self.conv(relu(self.bn(self.conv(x)))))
-                x = relu((self.conv(x) if stage and not block else x) + y)
-        return self.classify(x)
-
-    def resnet_v2(self, x: Array, n: int) -> Array:
-        x = relu(self.bn(self.conv(x)))
-        for stage in range(3):
-            for block in range(n):
-                y = self.conv(relu(self.bn(x)) if stage or block else x)
-                y = self.conv(relu(self.bn(y)))
-                y = self.conv(relu(self.bn(y)))
-                x = (x if block else self.conv(x)) + y
-        return self.classify(relu(self.bn(x)))
-
-
-def relu(x: Array) -> Array:
-    return np.asarray(np.maximum(x, 0))
-
-
-@pytest.mark.parametrize("version", [1, 2])
-def test_whole_network_is_plain_numpy(version: int) -> None:
-    """Every block, with a projection and without, in its order: an activation in the wrong place keeps every shape."""
-    model = build(version, 2)
-    rng = np.random.default_rng(version)
-    # biases, scales and statistics too, which a fresh network has at 0 and 1
-    model.set_weights(
-        [
-            weight + rng.uniform(0, 0.5, weight.shape) * (weight.ndim == 1)
-            for weight in model.get_weights()
-        ]
-    )
-    images = rng.normal(size=(4, 32, 32, 3))
-    plain = Plain(model)
-    expected = (plain.resnet_v1 if version == 1 else plain.resnet_v2)(images, 2)
-    assert not list(plain.convolutions) + list(plain.normalizations) + list(plain.denses)
-    assert expected.std() > 0.01
-    np.testing.assert_allclose(model.predict(images, verbose=0), expected, rtol=2e-4, atol=1e-7)

@@ -1,4 +1,4 @@
-"""The pipeline under a real dvc, on small synthetic data: what runs, and what does not."""
+"""The pipeline under a real dvc on small synthetic images: which stages run, and their errors."""
 
 import ast
 import json
@@ -6,18 +6,18 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from resnet.files import read_json, sha256, write_json
-from scripts.demo import copy_checkout, environment, set_params
-from scripts.verify import agree
-from tests.conftest import ROOT
+from resnet.files import read_json
+from scripts.checkout import copy_checkout, environment, set_params
+from tests.support.checkout import ROOT, run, stages
 from tests.support.connections import heard, listening
+from tests.support.pages import commands
 
 SMALL = {
     "data.source": "synthetic",
@@ -29,38 +29,11 @@ SMALL = {
     "ResNet8v1": {"version": 1, "n": 1},
     "recipes.original.epochs": 1,
 }
-AUTHOR = {
-    f"GIT_{who}_{what}": "tests@localhost"
-    for who in ("AUTHOR", "COMMITTER")
-    for what in ("NAME", "EMAIL")
-}
-
-
-def run(
-    checkout: Path, *command: str, ok: bool = True, more: Mapping[str, str] | None = None
-) -> str:
-    """What the command prints, both streams; it must end as `ok` says, with `more` in its environment."""
-    env = {**environment(checkout), **AUTHOR, **(more or {})}
-    done = subprocess.run(
-        command,
-        cwd=checkout,
-        env=env,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode == 0) == ok, done.stdout
-    return done.stdout
-
-
-def stages(printed: str) -> list[str]:
-    return re.findall(r"^Running stage '(.*)':", printed, re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
 def first(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A checkout after its first `dvc repro`, committed, and what that printed; never changed by a test."""
+    """A committed checkout after `dvc repro`, and what that printed. No test changes it."""
     checkout = tmp_path_factory.mktemp("first") / "a checkout"  # with a space
     copy_checkout(checkout, SMALL)
     printed = run(checkout, "dvc", "repro", more=listening(checkout.parent / "connections"))
@@ -86,29 +59,22 @@ def test_repro_runs_every_stage_and_writes_every_result(first: tuple[Path, str])
         "evaluate@ResNet11v2",
         "report",
     ]
-    for name, network in (("model", "ResNet8v1"), ("ResNet11v2", "ResNet11v2")):
-        metrics = read_json(checkout / "metrics" / "runs" / f"{name}.json")
-        assert (metrics["network"], metrics["data"], metrics["n"], metrics["images"]) == (
-            network,
-            "synthetic",
-            1,
-            50,
-        )
-        digits = (checkout / "metrics" / "predictions" / f"{name}.txt").read_text()
+    folder = checkout / "metrics"
+    for name, n in (("model", 1), ("ResNet11v2", 1)):
+        metrics = read_json(folder / "runs" / f"{name}.json")
+        (recorded,) = read_json(folder / "provenance" / f"{name}.json")["runs"]
+        assert recorded["training"]["identity"]["parameters"]["source"] == "synthetic"
+        assert recorded["training"]["identity"]["parameters"]["network"]["n"] == n
+        assert recorded["training"]["parameter_count"] == metrics["parameters"]
+        digits = (folder / "predictions" / f"{name}.txt").read_text()
         assert re.fullmatch(r"[01]{50}\n", digits)
-        assert digits.count("0") == metrics["errors"]
+        assert digits.count("0") == recorded["evaluation"]["errors"]
         assert metrics["accuracy"] == pytest.approx(2 * digits.count("1"))
-        confusion = (
-            (checkout / "metrics" / "plots" / "confusion" / f"{name}.csv").read_text().splitlines()
-        )
+        confusion = (folder / "plots" / "confusion" / f"{name}.csv").read_text().splitlines()
         assert sum(int(row.split(",")[2]) for row in confusion[1:]) == 50
-        history = (
-            (checkout / "metrics" / "plots" / "history" / name / "seed0.csv")
-            .read_text()
-            .splitlines()
-        )
-        assert history[0] == "epoch,learning_rate,loss,accuracy,seconds"
-        assert len(history) == 2
+        history = (folder / "plots" / "history" / name / "seed0.csv").read_text()
+        assert len(history.splitlines()) == 2
+        assert history == (checkout / "models" / name / "seed0" / "history.csv").read_text()
     page = (checkout / "metrics" / "README.md").read_text(encoding="utf-8")
     assert page.index("Synthetic data") < page.index("| model")
     assert not run(checkout, "git", "status", "--porcelain")
@@ -117,8 +83,8 @@ def test_repro_runs_every_stage_and_writes_every_result(first: tuple[Path, str])
     ).stat().st_nlink == 2  # in DVC's cache by a link, not a copy
 
 
-def test_nothing_connects_to_anything(first: tuple[Path, str], warm: Path) -> None:
-    """fetch alone does, and not for synthetic data; test_fetch.py has it heard."""
+def test_synthetic_data_needs_no_network(first: tuple[Path, str], warm: Path) -> None:
+    """Only fetch uses the network; tests/stages/test_fetch.py shows that the hook detects it."""
     folder = first[0].parent / "connections"
     run(warm, "python", "-m", "scripts.review", "HEAD", more=listening(folder))
     run(warm, "python", "-m", "scripts.plots", more=listening(folder))
@@ -152,7 +118,7 @@ def test_exp_run_trains_the_model_under_study_alone(warm: Path) -> None:
     printed = run(warm, "dvc", "exp", "run", "-S", "model.n=2")
     assert stages(printed) == ["train@model-0", "evaluate@model", "report"]
     assert "ResNet14v1, 176,554 parameters" in printed
-    assert read_json(warm / "metrics" / "runs" / "model.json")["network"] == "ResNet14v1"
+    assert read_json(warm / "metrics" / "runs" / "model.json")["parameters"] == 176_554
     assert run(warm, "dvc", "params", "diff", "--md").splitlines()[2].replace("|", " ").split() == [
         "params.yaml",
         "model.n",
@@ -173,13 +139,23 @@ def test_another_variant_trains_alone(warm: Path) -> None:
     assert same[0] == same[1]  # the same network, seed and recipe
 
 
-def test_another_seed_trains_alone(warm: Path) -> None:
+def test_another_seed_trains_alone_and_can_be_undone(warm: Path) -> None:
+    """By the commands in README.md, also where the new files are staged."""
     printed = run(warm, "dvc", "exp", "run", "-S", "variants=[model]", "-S", "seeds=[0,1]")
     assert stages(printed) == ["train@model-1", "evaluate@model", "report"]
     metrics = read_json(warm / "metrics" / "runs" / "model.json")
-    assert metrics["n"] == 2
-    assert [one["seed"] for one in metrics["runs"]] == [0, 1]
+    assert metrics["seeds"] == 2
+    runs = read_json(warm / "metrics" / "provenance" / "model.json")["runs"]
+    assert [each["training"]["identity"]["seed"] for each in runs] == [0, 1]
     assert "metrics/runs/ResNet11v2.json (not among variants)" in printed
+    run(warm, "git", "add", "params.yaml", "metrics")
+    pages_commands = commands("README.md")
+    start = pages_commands.index("git restore --staged --worktree params.yaml dvc.lock metrics")
+    for command in pages_commands[start : start + 3]:
+        run(warm, *command.split())
+    assert not run(warm, "git", "status", "--porcelain", "params.yaml", "dvc.lock", "metrics")
+    assert not (warm / "models" / "model" / "seed1").exists()
+    assert stages(run(warm, "dvc", "repro")) == []
 
 
 def test_the_originals_hold_out_depends_on_the_test_images_and_is_marked(warm: Path) -> None:
@@ -200,14 +176,16 @@ def test_the_originals_hold_out_depends_on_the_test_images_and_is_marked(warm: P
         "history.csv",
         "training.json",
     }
-    assert read_json(warm / "metrics" / "runs" / "model.json")["holdout"] == "test"
-    assert "(n=1) †" in (warm / "metrics" / "README.md").read_text(encoding="utf-8")
+    assert "(1 seed) †" in (warm / "metrics" / "README.md").read_text(encoding="utf-8")
 
 
 def test_fresh_clone_trains_the_one_model_that_is_asked_for(
     first: tuple[Path, str], tmp_path: Path
 ) -> None:
-    """It has the figures but neither models nor cache; this is what README.md tells its reader to type."""
+    """It has the results but neither models nor cache; README.md says so."""
+    assert {"dvc exp run -S model.n=9 evaluate@model", "dvc repro -s report"} <= {
+        *commands("README.md")
+    }
     clone = tmp_path / "clone"
     run(tmp_path, "git", "clone", "--quiet", str(first[0]), str(clone))
     printed = run(clone, "dvc", "exp", "run", "-S", "model.n=2", "evaluate@model")
@@ -215,9 +193,7 @@ def test_fresh_clone_trains_the_one_model_that_is_asked_for(
     assert stages(run(clone, "dvc", "repro", "-s", "report")) == ["report"]
     page = (clone / "metrics" / "README.md").read_text(encoding="utf-8")
     assert "ResNet14v1" in page
-    assert re.search(
-        r"\| ResNet11v2 +\| ResNet11v2", page
-    )  # the committed figures of the other stay
+    assert re.search(r"\| ResNet11v2 +\| ResNet11v2", page)  # the other's results are still there
 
 
 def test_wrong_parameter_stops_before_any_work_and_loses_nothing(warm: Path) -> None:
@@ -264,13 +240,6 @@ def test_deps_are_the_modules_a_stage_imports(stage: str) -> None:
     assert sorted(code) == sorted(closure(f"stages/{stage}.py"))
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.glob("[!.]*/**/__init__.py")), ids=str)
-def test_a_folders_init_says_what_is_in_it_and_holds_no_code(path: Path) -> None:
-    body = ast.parse(path.read_text(encoding="utf-8")).body
-    assert all(isinstance(node, ast.Expr) for node in body)
-    assert len(body) <= 1
-
-
 def test_every_stage_is_in_the_pipeline() -> None:
     declared = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
     assert {path.stem for path in (ROOT / "stages").glob("[!_]*.py")} == set(declared)
@@ -281,7 +250,7 @@ def test_every_stage_is_in_the_pipeline() -> None:
 
 @pytest.fixture
 def loose(warm: Path) -> Callable[..., str]:
-    """Run a stage in the warm checkout by hand; it must fail with one line."""
+    """Run a stage in the warm checkout without dvc; it must fail and print one line."""
 
     def stage(*command: str, **env: str) -> str:
         done = subprocess.run(
@@ -300,7 +269,6 @@ def loose(warm: Path) -> Callable[..., str]:
 
 
 def test_train_refuses(loose: Any, warm: Path) -> None:
-    assert "usage: python -m stages.train VARIANT SEED" in loose("stages.train", "model")
     assert "'ResNet20v1' is not among variants of params.yaml: model, ResNet11v2" in loose(
         "stages.train", "ResNet20v1", "0"
     )
@@ -325,173 +293,70 @@ def test_train_refuses(loose: Any, warm: Path) -> None:
     assert (warm / "models" / "model" / "seed0" / "last.keras").exists()
 
 
-def test_verify_compares_every_figure_with_what_the_checkpoints_score(
-    loose: Any, warm: Path
+def test_verify_compares_the_results_with_what_the_checkpoints_score(
+    loose: Callable[..., str], warm: Path
 ) -> None:
     printed = run(warm, "python", "-m", "scripts.verify")
-    assert (
-        "model: 8 figures compared, 0 wrong\n" in printed
-    )  # 3 of the run, 4 over the runs, the digits
-    assert "16 figures checked: metrics/ holds what the checkpoints score\n" in printed
+    assert "verified: model, ResNet11v2: metrics/ contains what the checkpoints score\n" in printed
 
-    path, code = (
-        warm / "metrics" / "runs" / "model.json",
-        warm / "resnet" / "training" / "schedule.py",
-    )
-    told = read_json(path)
-    write_json(path, {**told, "loss": told["loss"] + 1e-9})
+    code = warm / "resnet" / "training" / "schedule.py"
     code.write_text(code.read_text() + "\n")
+    provenance = warm / "metrics" / "provenance" / "model.json"
+    recorded = provenance.read_text()
+    record = json.loads(recorded)
+    record["runs"][0]["evaluation"]["loss"] += 1e-5
+    record["runs"][0]["training"]["total_seconds"] += 1
+    provenance.write_text(json.dumps(record))
+    metrics = warm / "metrics" / "runs" / "model.json"
+    summary = metrics.read_text()
+    loss = record["runs"][0]["evaluation"]["loss"]
+    metrics.write_text(json.dumps({**json.loads(summary), "loss": loss}))
     digits = warm / "metrics" / "predictions" / "model.txt"
     answers = digits.read_text()
-    digits.write_text(("0" if answers[0] == "1" else "1") + answers[1:])
-    done = subprocess.run(
-        ["python", "-m", "scripts.verify"],
-        cwd=warm,
-        env=environment(warm),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 1
-    lines = done.stderr.splitlines()
-    assert (
-        "models/model/seed0: trained by other code than lies here: resnet/training/schedule.py"
-        in lines
-    )
-    assert any(line.startswith("metrics/runs/model.json: loss is ") for line in lines)
-    assert (
-        "metrics/predictions/model.txt: seed 0: 1 of 50 images are not as the checkpoint answers"
-        in lines
-    )
-    assert lines[-1].startswith("verify: 4 wrong, of 16 figures; ")
+    digits.write_text(answers.strip()[::-1] + "\n")  # as many errors, on other images
+    printed = run(warm, "python", "-m", "scripts.verify", ok=False)
+    folder = "models/model/seed0"
+    assert f"{folder}: trained with different code: resnet/training/schedule.py\n" in printed
+    where = "metrics/provenance/model.json: seed 0: "
+    assert f"{where}not from {folder}/training.json\n" in printed
+    assert f"{where}loss is {loss}, but the checkpoint scores " in printed
+    assert "metrics/predictions/model.txt: seed 0: the checkpoint answers " in printed
+    assert "verify: 5 mismatches; `dvc repro` replaces " in printed  # the code is of two variants
 
-    write_json(path, told)
-    digits.write_text(answers)
+    for path, text in ((provenance, recorded), (metrics, summary), (digits, answers)):
+        path.write_text(text)
     set_params(warm / "params.yaml", {"variants": ["model"], "model.learning_rate": 0.5})
     code.write_text(code.read_text()[:-1])
     printed = run(warm, "python", "-m", "scripts.verify", ok=False)
-    assert (
-        "models/model/seed0: trained with other parameters than params.yaml has for model\nverify: 1 wrong, of 8 figures"
-        in printed
+    assert printed.endswith(
+        f"{folder}: trained with other parameters than params.yaml has for model\n"
+        "verify: 1 mismatch; `dvc repro` replaces what does not belong together\n"
     )
-
     shutil.rmtree(warm / "models")
     assert "verify: nothing to verify: no listed variant has both" in loose("scripts.verify")
 
 
-@pytest.mark.parametrize(
-    ("figure", "apart", "near"),
-    [
-        ("errors", 2, True),
-        ("errors", 3, False),
-        ("loss", 9e-5, True),
-        ("loss", 2e-4, False),
-        ("accuracy", 0.03, False),
-    ],
-)
-def test_elsewhere_two_errors_and_a_little_loss_are_allowed(
-    figure: str, apart: float, near: bool
-) -> None:
-    assert agree(figure, 90.0, 90.0 + apart, 10_000, exact=False) == near
-    assert not agree(figure, 90.0, 90.0 + apart, 10_000, exact=True)
-
-
-def put(path: Path, content: bytes) -> None:
-    """Write a file anew, never through what is a link into DVC's cache, perhaps."""
-    path.unlink()
-    path.write_bytes(content)
-
-
-def test_evaluate_refuses(loose: Any, warm: Path) -> None:
+def test_evaluate_refuses(loose: Callable[..., str], warm: Path) -> None:
+    """With one line, and without touching metrics/; tests/results has all the cases."""
     before = (warm / "metrics" / "runs" / "model.json").read_bytes()
+    assert "'ResNet8v1' is not among variants of params.yaml: model" in loose(
+        "stages.evaluate", "ResNet8v1"
+    )
     folder = warm / "models" / "model" / "seed0"
-    checkpoint = folder / "last.keras"
-    about, history = read_json(folder / "training.json"), (folder / "history.csv").read_text()
-
-    def refusal(changed: dict[str, Any]) -> str:
-        put(folder / "training.json", json.dumps({**about, **changed}).encode())
-        return str(loose("stages.evaluate", "model"))
-
-    assert "seed0 holds ResNet11v2 with seed 0; run `dvc repro evaluate@model`" in refusal(
-        {"variant": "ResNet11v2"}
-    )
-    assert "seed0 holds model with seed 1; run" in refusal({"seed": 1})
-    assert "seed0 was trained on other data than data/arrays/test holds" in refusal(
-        {"pixel_mean_sha256": "0" * 64}
-    )
-    put(folder / "history.csv", history.replace("0,0.001", "0,fast").encode())
-    assert "history.csv, line 2: must be epoch 0 and" in refusal({})
-    put(folder / "history.csv", history.encode())
-    put(folder / "training.json", b"{}")
-    assert "training.json: variant: missing; train this seed anew" in loose(
-        "stages.evaluate", "model"
-    )
-    other = warm / "models" / "ResNet11v2" / "seed0" / "last.keras"
-    put(checkpoint, other.read_bytes())
-    assert (
-        "last.keras: damaged, or another's: its SHA-256 is not the one in training.json"
-        in refusal({})
-    )
-    put(checkpoint, b"PK not a zip")
-    assert "last.keras: not a whole Keras checkpoint" in refusal(
-        {"sha256": {"last.keras": sha256(checkpoint)}}
-    )
-    checkpoint.unlink()
-    assert "last.keras: no such file; run `dvc checkout models/model/seed0`" in refusal({})
+    shutil.copy(warm / "models" / "ResNet11v2" / "seed0" / "last.keras", warm / "other.keras")
+    (warm / "other.keras").replace(folder / "last.keras")
+    assert "last.keras: damaged, or from another training" in loose("stages.evaluate", "model")
     shutil.rmtree(folder)
-    assert (
-        "models/model/seed0: no trained model for this seed; run `dvc repro train@model-0`"
-        in loose("stages.evaluate", "model")
-    )
+    message = "models/model/seed0: no trained model for this seed; run `dvc repro train@model-0`"
+    assert message in loose("stages.evaluate", "model")
     assert (warm / "metrics" / "runs" / "model.json").read_bytes() == before
 
 
-def test_a_users_keras_json_is_not_obeyed(warm: Path) -> None:
+def test_a_users_keras_json_is_ignored(warm: Path) -> None:
     (warm / "keras.json").write_text(
-        '{"floatx": "float64", "backend": "torch", "image_data_format": "channels_first", "epsilon": 0.1}'
+        '{"floatx": "float64", "backend": "torch", "epsilon": 0.1, '
+        '"image_data_format": "channels_first"}'
     )
     printed = run(warm, "env", f"KERAS_HOME={warm}", "python", "-m", "stages.evaluate", "model")
     assert "errors on 50 test images" in printed
     assert not run(warm, "git", "diff", "--stat", "metrics/predictions")
-
-
-MAKE_HOSTILE = """\
-import json, os, sys, zipfile
-from resnet import backend
-backend.start()
-import keras
-
-def other(old, new):  # the same checkpoint with another configuration
-    with zipfile.ZipFile(old) as read, zipfile.ZipFile(new, "w") as write:
-        for name in read.namelist():
-            data = read.read(name)
-            if name == "config.json":
-                config = json.loads(data)
-                layer = next(layer for layer in config["config"]["layers"] if layer["class_name"] == "Lambda")
-                layer.update(module="os", class_name="system", config="touch harm", registered_name=None)
-                data = json.dumps(config)
-            write.writestr(name, data)
-
-images = keras.Input((32, 32, 3))
-scores = keras.layers.Dense(10, activation="softmax")(keras.layers.Lambda(lambda x: (open("harm", "w"), x[:, 0, 0, :])[1])(images))
-keras.Model(images, scores).save("lambda.keras")
-other("lambda.keras", "system.keras")
-os.remove("harm")
-keras.models.load_model("lambda.keras", compile=False, safe_mode=False)
-assert os.path.exists("harm"), "the attack is none"
-os.remove("harm")
-"""
-
-
-def test_a_checkpoint_is_never_run_as_code(warm: Path) -> None:
-    """The same file harms where Keras is told to trust it."""
-    run(warm, "python", "-c", MAKE_HOSTILE)
-    for name in ("lambda", "system"):
-        checkpoint = warm / "models" / "model" / "seed0" / "last.keras"
-        checkpoint.unlink()
-        shutil.copy(warm / f"{name}.keras", checkpoint)
-        before = (warm / "metrics" / "runs" / "model.json").read_bytes()
-        printed = run(warm, "python", "-m", "stages.evaluate", "model", ok=False)
-        assert re.fullmatch(r"evaluate: models/model/seed0/last\.keras: [^\n]+\n", printed)
-        assert not (warm / "harm").exists()
-        assert (warm / "metrics" / "runs" / "model.json").read_bytes() == before

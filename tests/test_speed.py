@@ -1,4 +1,4 @@
-"""The benchmark of speed: what it counts, what its tables say, and its workers on a small network."""
+"""The speed benchmark: its lower bound, its tables, and its workers on a small network."""
 
 import math
 from pathlib import Path
@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from scripts.demo import copy_checkout
+from resnet.data import arrays, cifar10
+from scripts.checkout import copy_checkout
 from speed import agreement, floor, measure, tables
 from speed.worker import Task
 from stages.fetch import fetch
 from stages.preprocess import preprocess
-from tests.conftest import ROOT
+from tests.support.checkout import ROOT
 
 
 @pytest.mark.usefixtures("device")
@@ -21,9 +22,8 @@ def test_floor_counts_operations_and_bytes() -> None:
     network = model.build(1, 8)
     assert floor.operations(model.build(1, 20)) == pytest.approx(6 * 40.81e6, rel=1e-3)
     a, b, c = 32 * 32 * 16, 16 * 16 * 32, 8 * 8 * 64  # values after each stage's convolutions
-    inputs = (
-        32 * 32 * 3 + 2 * a + (a + a + b) + (b + b + c)
-    )  # a block that halves has a 1x1 convolution beside its first
+    # A block that halves the size has a 1x1 convolution in parallel to its first one.
+    inputs = 32 * 32 * 3 + 2 * a + (a + a + b) + (b + b + c)
     outputs = 3 * a + 3 * b + 3 * c
     assert floor.activation_bytes(network, "float32") == 3 * 4 * (inputs + outputs)
     assert (
@@ -43,16 +43,16 @@ def test_floor_counts_operations_and_bytes() -> None:
 
 
 def test_agreement_is_welchs_interval() -> None:
-    """Against the formula with t(0.975; 4 degrees of freedom) = 2.7764 of the tables: equal spreads and numbers have 2n - 2."""
+    """With equal variances and sizes there are 2n - 2 degrees of freedom: t(0.975; 4) = 2.7764."""
     change, half, resolved = agreement.difference([1.0, 2.0, 3.0], [2.0, 3.0, 4.0])
     error = math.sqrt(1 / 3 + 1 / 3)
     assert (change, half, resolved) == pytest.approx((-1.0, 2.7764 * error, 2.8 * error), rel=1e-4)
 
 
-def run(way: str, seconds: list[float], **changes: Any) -> dict[str, Any]:
+def run(name: str, seconds: list[float], **changes: Any) -> dict[str, Any]:
     task = {"version": 1, "depth": 8, "batch_size": 32, "precision": "float32", "images": 1000}
     return {
-        "way": way,
+        "implementation": name,
         **task,
         "seconds": seconds,
         "compile_seconds": 1.25,
@@ -74,7 +74,11 @@ def test_page() -> None:
         "backend": "tensorflow",
         "platform": "Linux",
         "machine": machine,
-        "ways": [run("ours", [1.0, 2.0, 4.0]), run("original", [3.0, 4.0, 8.0]), missing],
+        "implementations": [
+            run("ours", [1.0, 2.0, 4.0]),
+            run("original", [3.0, 4.0, 8.0]),
+            missing,
+        ],
         "depths": [run("ours", [0.5, 0.5, 0.6], depth=20)],
         "overheads": {"dvc repro, nothing to do": [1.0, 3.0, 2.0]},
         "agreement": {
@@ -86,7 +90,7 @@ def test_page() -> None:
                 "test_images": 50,
             },
             "accuracies": {"original float32": [50.0, 51.0], "ours float32": [50.5, 51.5]},
-            "one_step_a_call_gives_the_same_bits": {"float32": True, "bfloat16": False},
+            "independent_of_steps_per_call": {"float32": True, "bfloat16": False},
         },
     }
     page = tables.page([result])
@@ -100,16 +104,19 @@ def test_page() -> None:
         "250",
         "200",
         "2.00 (2.00–3.00)",
-    ]  # 1,000 images in 4 s; the turns' ratios are 3, 2, 2
+    ]  # 1,000 images in 4 s; the ratios of the rounds are 3, 2, 2
     assert cells["ours"][7] == ""
     assert "PyTorch is not installed" in cells["pytorch"][-2]
     assert "+0.50 ±" in page
-    assert "the same bits in float32. They differ in their last bits in bfloat16." in page
-    assert "`dvc repro, nothing to do` | 2.00 |    1.00 |       3.00 |" in page
+    assert (
+        "the weights are bit-identical in float32. They differ in their last bits in bfloat16."
+        in page
+    )
+    assert "`dvc repro, nothing to do` | 2.00 |      1.00 |      3.00 |" in page
 
 
-def test_ways_take_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each way really trains; PyTorch where it is installed, and otherwise the result says that it is not."""
+def test_implementations_take_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each implementation trains; the result says so where PyTorch is not installed."""
     checkout = tmp_path / "checkout"
     copy_checkout(
         checkout,
@@ -123,16 +130,16 @@ def test_ways_take_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(measure, "COMPARED", (Task(1, 8, 32, "float32"),))
     from resnet import params
 
-    fetch(params.load().data, Path("data/cifar-10-batches-py"))
-    preprocess(Path("data/cifar-10-batches-py"), Path("data/arrays"), "synthetic", True)
+    fetch(params.load().data, cifar10.FOLDER)
+    preprocess(cifar10.FOLDER, arrays.FOLDER, "synthetic", True)
     measure.check_arrays()
-    found = {run["way"]: run for run in measure.ways(2, 160, print)}
+    found = {run["implementation"]: run for run in measure.implementations(2, 160, print)}
     assert set(found) == {"ours", "original", "pytorch"}
-    for way in ("ours", "original"):
-        assert len(found[way]["seconds"]) == 2
-        assert min(found[way]["seconds"]) > 0
-        assert found[way]["compile_seconds"] > 0
-        assert found[way]["images"] == 160
+    for name in ("ours", "original"):
+        assert len(found[name]["seconds"]) == 2
+        assert min(found[name]["seconds"]) > 0
+        assert found[name]["compile_seconds"] > 0
+        assert found[name]["images"] == 160
     assert (
         found["pytorch"].get("missing") == "PyTorch is not installed"
         or len(found["pytorch"]["seconds"]) == 2

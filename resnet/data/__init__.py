@@ -1,5 +1,5 @@
-"""From CIFAR-10's archive to arrays a network can read.
+"""From CIFAR-10's archive to the arrays that a network reads.
 
-Read download, archive and cifar10, which get and check the official files, or synthetic, which
-makes a small data set in their format; then arrays, which training and evaluation read.
+download, archive and cifar10 fetch and check the official files. synthetic makes a small data set
+in the same format. arrays writes and opens the preprocessed arrays.
 """

@@ -1,4 +1,4 @@
-"""The files of CIFAR-10 out of an archive or a folder that may be anything: only what is checked gets its name."""
+"""Extract CIFAR-10's files from an untrusted archive or folder, each checked by its SHA-256."""
 
 import bz2
 import gzip
@@ -16,8 +16,8 @@ from resnet.errors import BenchmarkError
 from resnet.files import replaced
 
 CHUNK = 2**18  # bytes read at once
-NAME = 200  # characters of an entry's name that an error shows
-MOST_ENTRIES = 100  # an official archive has 9; one repacked on a Mac has twice as many
+MAX_NAME = 200  # characters of an entry's name that an error shows
+MAX_ENTRIES = 100  # the official archive has 9; one repacked on a Mac has twice as many
 OPENERS: dict[bytes, Callable[[IO[bytes]], Any]] = {
     b"\x1f\x8b": lambda file: gzip.GzipFile(fileobj=file),
     b"BZh": bz2.BZ2File,
@@ -25,14 +25,16 @@ OPENERS: dict[bytes, Callable[[IO[bytes]], Any]] = {
 }
 
 
-def take(
+def extract_members(
     source: Path, target: Path, members: Mapping[str, Member] = OFFICIAL, *, name: str = ""
 ) -> None:
-    """Put the members of the tar archive or folder `source` into the folder `target`, which appears whole or not at all.
+    """Extract the members of the archive or folder `source` to the folder `target`.
 
-    A folder is cifar-10-batches-py or one that holds it. No path that an archive names is ever written to. Memory is bounded.
-    Raises BenchmarkError that starts with `name` (default: the path of `source`) where a member is missing or another than the
-    official one, or where an archive is damaged or has entries that no honest archive has.
+    `target` is replaced as a whole or not at all. `source` is a tar archive, compressed or not, or
+    a folder: cifar-10-batches-py or one that contains it. No path that an archive names is ever
+    written to, and memory is bounded. Raises BenchmarkError that starts with `name` (default: the
+    path of `source`) where a member is missing or not the official one, or where an archive is
+    damaged or has an entry that no honest archive has.
     """
     name = name or str(source)
     with replaced(target) as partial:
@@ -63,11 +65,11 @@ def _from_folder(source: Path, target: Path, members: Mapping[str, Member], name
 
 def _from_tar(source: Path, target: Path, members: Mapping[str, Member], name: str) -> None:
     largest = max(member.size for member in members.values())
-    taken = set()
+    extracted = set()
     with source.open("rb") as file:
         stream = _Bounded(file, name, 2 * sum(member.size for member in members.values()) + 2**20)
         for info in _entries(stream, name):
-            where = f"{name}: {info.name[:NAME]!r}"
+            where = f"{name}: {info.name[:MAX_NAME]!r}"
             _refuse_hostile(info, largest, where)
             folder, _, member = info.name.removeprefix("./").partition("/")
             if info.isdir() or folder != FOLDER.name or member not in members:
@@ -78,22 +80,22 @@ def _from_tar(source: Path, target: Path, members: Mapping[str, Member], name: s
                 )
             stream.seek(info.offset_data)
             _copy(stream, target / member, members[member], where)
-            taken.add(member)
+            extracted.add(member)
     for member in members:
-        if member not in taken:
-            raise BenchmarkError(f"{name}: lacks {FOLDER.name}/{member}")
+        if member not in extracted:
+            raise BenchmarkError(f"{name}: {FOLDER.name}/{member} is missing")
 
 
 def _entries(stream: "_Bounded", name: str) -> Iterator[tarfile.TarInfo]:
     try:
         with tarfile.open(fileobj=stream, mode="r:") as tar:
             for count, info in enumerate(tar):
-                if count == MOST_ENTRIES:
-                    raise BenchmarkError(f"{name}: has more than {MOST_ENTRIES} entries")
+                if count == MAX_ENTRIES:
+                    raise BenchmarkError(f"{name}: has more than {MAX_ENTRIES} entries")
                 yield info
     except (BenchmarkError, OSError):
         raise
-    except Exception as error:  # on headers made to harm, tarfile raises more than its own errors
+    except Exception as error:  # on hostile headers, tarfile raises more than its own errors
         raise BenchmarkError(f"{name}: not a tar archive, or a damaged one: {error}") from error
 
 
@@ -106,7 +108,7 @@ def _refuse_hostile(info: tarfile.TarInfo, largest: int, where: str) -> None:
         raise BenchmarkError(f"{where} is neither a plain file nor a folder")
     if not 0 <= info.size <= largest:
         raise BenchmarkError(
-            f"{where} has {info.size:,} bytes, no official file more than {largest:,}"
+            f"{where} has {info.size:,} bytes, the largest official file {largest:,}"
         )
 
 
@@ -115,7 +117,7 @@ class _Readable(Protocol):
 
 
 def _copy(stream: _Readable, path: Path, member: Member, where: str) -> None:
-    """Copy a member's bytes to `path`, which gets its name only if they are the official ones."""
+    """Copy a member to `path`, which appears only if the bytes are the official ones."""
     digest = hashlib.sha256()
     left = member.size
     with replaced(path) as partial:
@@ -128,14 +130,16 @@ def _copy(stream: _Readable, path: Path, member: Member, where: str) -> None:
             raise BenchmarkError(f"{where} is cut short")
         if digest.hexdigest() != member.sha256:
             raise BenchmarkError(
-                f"{where} is not the official file: its SHA-256 is {digest.hexdigest()}, not {member.sha256}"
+                f"{where} is not the official file: its SHA-256 is {digest.hexdigest()}, "
+                f"not {member.sha256}"
             )
 
 
 class _Bounded:
-    """An archive's bytes, decompressed; refuses what only a bomb asks for.
+    """The decompressed bytes of an archive, with a limit against decompression bombs.
 
-    tarfile reads an extended header whole, however long it says it is, and a small file can decompress to any length.
+    tarfile reads an extended header into memory at the size that the header states, and a small
+    file can decompress to any length.
     """
 
     def __init__(self, file: IO[bytes], name: str, limit: int) -> None:
@@ -168,12 +172,10 @@ class _Bounded:
         return self._file.tell()
 
     def write(self, _data: bytes, /) -> int:
-        raise io.UnsupportedOperation(
-            "write"
-        )  # tarfile's type asks for the method; reading never calls it
+        raise io.UnsupportedOperation("write")  # for tarfile's type; reading never calls it
 
     def close(self) -> None:
-        pass  # the file belongs to the caller
+        pass  # the caller closes the file
 
     def _check(self, position: int) -> None:
         if position > self._limit:

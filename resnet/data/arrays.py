@@ -1,34 +1,46 @@
-"""The preprocessed arrays: a folder a split with images.npy, labels.npy and about.json, memory-mapped by their readers."""
+"""The preprocessed images: one folder per split with images.npy, labels.npy and about.json."""
 
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from resnet.errors import BenchmarkError
-from resnet.files import read_json, replaced, write_json
+from resnet.files import replaced, write_json
+from resnet.schema import Schema, Sha256, validate_json
 
+FOLDER = Path("data/arrays")  # written by preprocess: train/, test/ and pixel_mean.npy
 CHUNK = 1000  # images converted at a time: 12 MB of float32
+
+
+class About(Schema):
+    """All of about.json: where the images come from, and what was subtracted from them."""
+
+    source: Literal["cifar10", "synthetic"]
+    classes: tuple[str, ...]
+    subtract_pixel_mean: bool
+    pixel_mean_sha256: Sha256  # of the bytes that were subtracted from every image
 
 
 @dataclass(frozen=True)
 class Split:
-    """One split, ready for a network: images (n, 32, 32, 3) float32 and labels (n,) int32, both memory-mapped."""
+    """One split, ready for a network; the arrays are memory-mapped."""
 
-    images: NDArray[np.float32]
-    labels: NDArray[np.int32]
-    source: str  # cifar10 or synthetic
+    images: NDArray[np.float32]  # (n, 32, 32, 3)
+    labels: NDArray[np.int32]  # (n,)
+    source: Literal["cifar10", "synthetic"]
     classes: tuple[str, ...]
-    pixel_mean_sha256: str  # of the bytes that preprocess subtracted from every image
+    subtract_pixel_mean: bool
+    pixel_mean_sha256: str
 
 
 def pixel_mean(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Mean of images (n, 32, 32, 3) over n, in units of 1 for a full pixel: (32, 32, 3) float32.
+    """Mean of images (n, 32, 32, 3) over n, where 1 is a full pixel: (32, 32, 3) float32.
 
-    The sums are of integers and so exact: every machine gets the same bits.
+    The sums are of integers and therefore exact: every machine gets the same bits.
     """
     total = np.zeros(images.shape[1:], np.int64)
     for start in range(0, len(images), CHUNK):
@@ -41,10 +53,21 @@ def write_split(
     images: NDArray[np.uint8],
     labels: NDArray[np.uint8],
     mean: NDArray[np.float32],
-    source: str,
+    *,
+    source: Literal["cifar10", "synthetic"],
     classes: list[str],
+    subtract_pixel_mean: bool,
 ) -> None:
-    """Write a split as float32, pixels / 255 - mean, in bounded memory; the folder is there whole or not at all."""
+    """Write a split as float32, pixels / 255 - mean; the folder appears complete or not at all.
+
+    `mean` (32, 32, 3) is zero where `subtract_pixel_mean` is false. Memory is bounded by CHUNK.
+    """
+    about = About(
+        source=source,
+        classes=tuple(classes),
+        subtract_pixel_mean=subtract_pixel_mean,
+        pixel_mean_sha256=hashlib.sha256(mean.tobytes()).hexdigest(),
+    )
     with replaced(folder) as partial:
         partial.mkdir()
         with (partial / "images.npy").open("wb") as file:
@@ -56,15 +79,14 @@ def write_split(
                 pixels -= mean
                 file.write(pixels.tobytes())
         np.save(partial / "labels.npy", labels.astype("<i4"))
-        digest = hashlib.sha256(mean.tobytes()).hexdigest()
-        write_json(
-            partial / "about.json",
-            {"source": source, "classes": classes, "pixel_mean_sha256": digest},
-        )
+        write_json(partial / "about.json", about.model_dump(mode="json"))
 
 
 def open_split(folder: Path) -> Split:
-    """Open what `write_split` wrote; raises BenchmarkError where a file is missing, cut short, or does not fit the others."""
+    """Open what `write_split` wrote.
+
+    Raises BenchmarkError where a file is missing, cut short, or does not fit the others.
+    """
     images = _open(folder / "images.npy")
     labels = _open(folder / "labels.npy")
     if images.dtype != np.float32 or images.shape[1:] != (32, 32, 3):
@@ -73,22 +95,23 @@ def open_split(folder: Path) -> Split:
         )
     if labels.dtype != np.int32 or labels.shape != images.shape[:1]:
         raise BenchmarkError(
-            f"{folder}/labels.npy: must be int32 ({len(images)},) as images.npy, is {labels.dtype} {labels.shape}"
+            f"{folder}/labels.npy: must be int32 ({len(images)},) as images.npy, "
+            f"is {labels.dtype} {labels.shape}"
         )
-    about = read_json(folder / "about.json")
-    try:
-        return Split(
-            images, labels, about["source"], tuple(about["classes"]), about["pixel_mean_sha256"]
-        )
-    except KeyError as error:
-        raise BenchmarkError(
-            f"{folder}/about.json: no {error}; run `dvc repro preprocess`"
-        ) from error
+    return Split(images, labels, **dict(_read_about(folder / "about.json")))
 
 
 def digest(split: Split) -> str:
-    """The SHA-256 of all that a split holds."""
-    about = repr((split.source, split.classes, split.pixel_mean_sha256, split.images.shape))
+    """The SHA-256 of everything in a split."""
+    about = repr(
+        (
+            split.source,
+            split.classes,
+            split.subtract_pixel_mean,
+            split.pixel_mean_sha256,
+            split.images.shape,
+        )
+    )
     found = hashlib.sha256(about.encode())
     found.update(split.images.reshape(-1).view(np.uint8).data)
     found.update(split.labels.view(np.uint8).data)
@@ -102,7 +125,16 @@ def _open(path: Path) -> NDArray[Any]:
         raise BenchmarkError(f"{path}: no such file; run `dvc repro preprocess`") from error
     except (ValueError, EOFError) as error:
         raise BenchmarkError(
-            f"{path}: not a whole .npy file; run `dvc repro --force preprocess`"
+            f"{path}: not a complete .npy file; run `dvc repro --force preprocess`"
         ) from error
     assert isinstance(array, np.ndarray)
     return array
+
+
+def _read_about(path: Path) -> About:
+    try:
+        return validate_json(About, path.read_text(encoding="utf-8"), str(path))
+    except FileNotFoundError as error:
+        raise BenchmarkError(f"{path}: no such file; run `dvc repro preprocess`") from error
+    except (BenchmarkError, ValueError) as error:
+        raise BenchmarkError(f"{error}; run `dvc repro --force preprocess`") from error

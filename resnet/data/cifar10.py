@@ -1,4 +1,7 @@
-"""CIFAR-10 as it lies on disk, https://www.cs.toronto.edu/~kriz/cifar.html: eight files, of which seven are Python pickles."""
+"""CIFAR-10's file format: eight files, of which seven are Python pickles.
+
+https://www.cs.toronto.edu/~kriz/cifar.html describes it.
+"""
 
 import mmap
 import pickle
@@ -21,7 +24,7 @@ SPLITS = {"train": TRAIN_FILES, "test": ("test_batch",)}
 
 
 class Member(NamedTuple):
-    """What a file must be, to the bit."""
+    """The exact content of a file."""
 
     size: int  # bytes
     sha256: str
@@ -52,7 +55,7 @@ OFFICIAL: Mapping[str, Member] = {
 
 
 def check_official(folder: Path, members: Mapping[str, Member] = OFFICIAL) -> None:
-    """Raise BenchmarkError with the first file that is missing or is not, to the bit, the official one."""
+    """Raise BenchmarkError that names the first file that is missing or not the official one."""
     for name, member in members.items():
         path = folder / name
         if not path.is_file():
@@ -64,7 +67,8 @@ def check_official(folder: Path, members: Mapping[str, Member] = OFFICIAL) -> No
 def read_split(folder: Path, split: Literal["train", "test"]) -> tuple[np.ndarray, np.ndarray]:
     """Read a split's images (n, 32, 32, 3) and labels (n,), both uint8, in the order of the files.
 
-    In memory are one copy of the split and one file. Raises BenchmarkError where a file is missing or not in the format.
+    Memory is one copy of the split and one file. Raises BenchmarkError where a file is missing or
+    not in the format.
     """
     names = SPLITS[split]
     for i, name in enumerate(names):
@@ -75,16 +79,20 @@ def read_split(folder: Path, split: Literal["train", "test"]) -> tuple[np.ndarra
             labels = np.empty(len(names) * count, np.uint8)
         if (i + 1) * count > len(images) or count * len(names) != len(images):
             raise BenchmarkError(
-                f"{folder / name}: holds {count} images, the files before it {len(images) // len(names)} each"
+                f"{folder / name}: contains {count} images, "
+                f"the files before it {len(images) // len(names)} each"
             )
         images[i * count : (i + 1) * count] = batch.transpose(0, 2, 3, 1)
         labels[i * count : (i + 1) * count] = batch_labels
-        del batch  # before the next is read
+        del batch  # before the next one is read
     return images, labels
 
 
 def class_names(folder: Path) -> list[str]:
-    """Read the ten class names of batches.meta, in the order of the labels; raises BenchmarkError as `read_split` does."""
+    """Read the ten class names of batches.meta, in the order of the labels.
+
+    Raises BenchmarkError where the file is missing or not in the format.
+    """
     path = folder / "batches.meta"
     names = _load(path).get(b"label_names")
     if (
@@ -99,7 +107,7 @@ def class_names(folder: Path) -> list[str]:
 def write_batch(
     path: Path, title: str, images: np.ndarray, labels: np.ndarray, filenames: Sequence[str]
 ) -> None:
-    """Write images (n, 32, 32, 3) uint8 and labels (n,) as a batch file that reads as CIFAR-10's own do."""
+    """Write images (n, 32, 32, 3) uint8 and labels (n,) as a batch file in CIFAR-10's format."""
     planes = np.ascontiguousarray(images.transpose(0, 3, 1, 2)).reshape(len(images), -1)
     batch = {
         b"batch_label": title.encode("ascii"),
@@ -111,7 +119,7 @@ def write_batch(
 
 
 def write_meta(path: Path, names: Sequence[str], images_per_batch: int) -> None:
-    """Write batches.meta: the class names in the order of the labels, and the images a batch file holds."""
+    """Write batches.meta: the class names in the order of the labels, and the size of a batch."""
     meta = {
         b"num_cases_per_batch": images_per_batch,
         b"label_names": [name.encode("ascii") for name in names],
@@ -121,7 +129,7 @@ def write_meta(path: Path, names: Sequence[str], images_per_batch: int) -> None:
 
 
 def _read_batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """A batch file's images (n, 3, 32, 32) and labels (n,), both uint8."""
+    """Read a batch file's images (n, 3, 32, 32) and labels (n,), both uint8."""
     batch = _load(path)
     data, labels = batch.get(b"data"), batch.get(b"labels")
     values = int(np.prod(SHAPE))
@@ -129,30 +137,30 @@ def _read_batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
     if pixels is None or pixels.ndim != 2 or pixels.shape[1] != values or not len(pixels):
         raise BenchmarkError(f"{path}: data must be uint8 of shape (n, {values})")
     if not isinstance(labels, list) or len(labels) != len(pixels):
-        raise BenchmarkError(f"{path}: labels must be a list of {len(pixels)}, one an image")
+        raise BenchmarkError(f"{path}: labels must be a list of {len(pixels)}, one per image")
     if not all(type(label) is int and 0 <= label < CLASSES for label in labels):
         raise BenchmarkError(f"{path}: labels must be whole numbers from 0 to {CLASSES - 1}")
     return pixels.reshape(-1, *SHAPE), np.array(labels, np.uint8)
 
 
 class _Dtype:
-    """Stands in for numpy.dtype."""
+    """Replaces numpy.dtype in a pickle."""
 
     def __init__(self, code: Any, _align: Any, _copy: Any) -> None:
         if code not in ("u1", b"u1"):
             raise pickle.UnpicklingError(f"an array of {code!r}, not of uint8")
 
     def __setstate__(self, _state: Any) -> None:
-        pass  # the byte order and the like; a uint8 has none
+        pass  # the state is e.g. the byte order; a uint8 has none
 
 
 class _Array:
-    """Stands in for numpy.ndarray and its reconstruction: NumPy's own would set shape, strides and type as the file says."""
+    """Replaces numpy.ndarray in a pickle: NumPy's own would trust the file's shape and type."""
 
     pixels: np.ndarray | None = None
 
     def __init__(self, *_empty: Any) -> None:
-        pass  # NumPy makes an empty array first, and then sets its state
+        pass  # NumPy creates an empty array first, and then sets its state
 
     def __setstate__(self, state: Any) -> None:
         _version, shape, dtype, fortran_order, data = state
@@ -161,7 +169,7 @@ class _Array:
         self.pixels = np.frombuffer(data, np.uint8).reshape(shape)
 
 
-_ADMITTED = {
+_ALLOWED = {
     ("numpy.core.multiarray", "_reconstruct"): _Array,
     ("numpy._core.multiarray", "_reconstruct"): _Array,  # since NumPy 2
     ("numpy", "ndarray"): _Array,
@@ -170,19 +178,22 @@ _ADMITTED = {
 
 
 class _Unpickler(pickle.Unpickler):
-    """Admits a NumPy array and nothing else: a pickle from elsewhere is code."""
+    """Loads a NumPy array and nothing else: a pickle from outside can run any code."""
 
     def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _ADMITTED:
-            raise pickle.UnpicklingError(
-                f"asks for {module}.{name}, which no file of CIFAR-10 does"
-            )
-        return _ADMITTED[module, name]
+        if (module, name) not in _ALLOWED:
+            raise pickle.UnpicklingError(f"refers to {module}.{name}, as no file of CIFAR-10 does")
+        return _ALLOWED[module, name]
 
 
 def _refuse_bomb(data: mmap.mmap) -> None:
-    """Raise ValueError where a value is said to be longer than the file, or a memo to hold more than was there: Python would make room."""
-    for count, (opcode, argument, _) in enumerate(pickletools.genops(data)):  # type: ignore[arg-type]  # an mmap reads as a file does
+    """Raise ValueError where a pickle makes Python allocate far more memory than its own size.
+
+    That is a value whose stated length exceeds the file (genops raises), or a memo index beyond
+    the number of opcodes so far.
+    """
+    operations = pickletools.genops(data)  # type: ignore[arg-type]  # an mmap has a file's methods
+    for count, (opcode, argument, _) in enumerate(operations):
         if (
             opcode.name in ("PUT", "BINPUT", "LONG_BINPUT")
             and isinstance(argument, int)
@@ -201,16 +212,15 @@ def _load(path: Path) -> dict[Any, Any]:
         raise BenchmarkError(f"{path}: no such file") from error
     except OSError:
         raise
-    except Exception as error:  # a pickle that is damaged or made to harm can raise anything
-        said = ascii(str(error))[1:-1][:200] or type(error).__name__
-        raise BenchmarkError(f"{path}: not a file in CIFAR-10's format: {said}") from error
+    except Exception as error:  # a damaged or hostile pickle can raise anything
+        reason = ascii(str(error))[1:-1][:200] or type(error).__name__
+        raise BenchmarkError(f"{path}: not a file in CIFAR-10's format: {reason}") from error
     if not isinstance(value, dict):
-        raise BenchmarkError(f"{path}: must hold a dict, holds {type(value).__name__}")
+        raise BenchmarkError(f"{path}: must be a dict, is a {type(value).__name__}")
     return value
 
 
 def _dump(path: Path, value: dict[bytes, Any]) -> None:
     with path.open("wb") as file:
-        pickle.dump(
-            value, file, protocol=3
-        )  # bytes stay bytes, so `pickle.load(file, encoding="bytes")` reads it as CIFAR-10's files
+        # Protocol 3 keeps bytes, so pickle.load(file, encoding="bytes") reads it as CIFAR-10's own.
+        pickle.dump(value, file, protocol=3)

@@ -1,5 +1,6 @@
-"""A download over HTTP that goes on where it broke, also after its process was killed."""
+"""A download over HTTP that resumes after a lost connection, and after its process was killed."""
 
+import glob
 import os
 import re
 import shutil
@@ -8,7 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import IO, NoReturn
+from typing import NoReturn, Self
+from urllib.parse import quote, unquote
 
 import requests
 import urllib3.exceptions
@@ -18,8 +20,9 @@ from resnet.errors import BenchmarkError
 
 CHUNK = 2**18  # bytes
 LIMIT = 512 * 2**20  # bytes: three times the archive of CIFAR-10
-MOST_CONNECTIONS = 200  # in all: a throttled host that breaks off every minute is slow, not dead
-PASSING = (408, 429, 500, 502, 503, 504)  # HTTP statuses that may be gone a moment later
+MAX_CONNECTIONS = 200  # in all: a host that drops the connection every minute is slow, not dead
+MAX_VALIDATOR = 100  # characters: it is part of a file name
+TEMPORARY = (408, 429, 500, 502, 503, 504)  # HTTP statuses that may be gone a moment later
 
 
 def download(
@@ -32,94 +35,133 @@ def download(
     longest_wait: float = 60.0,
     limit: int = LIMIT,
 ) -> None:
-    """Download `url` to `target`, which appears only when it is whole.
+    """Download `url` to `target`, which appears only when it is complete.
 
-    What came so far lies beside it, in <target>.part, and the next call goes on from there. What the bytes are is the caller's to check.
-    Gives up after `attempts` connections in a row that brought nothing new, `backoff` seconds apart at first, then twice as long each time.
-    `timeout` is the longest silence, `longest_wait` the longest wait that a server may ask for, both in seconds; `limit` is in bytes.
-    Raises BenchmarkError that starts with the URL.
+    The bytes received so far are in <target>@<validator>.part, and the next call continues from
+    there. The caller checks what the bytes are. Gives up after `attempts` connections in a row
+    that brought nothing new; the first two are `backoff` seconds apart, and each wait is twice the
+    one before. `timeout` is the longest silence and `longest_wait` the longest wait that a server
+    may ask for, both in seconds; `limit` is in bytes. Raises BenchmarkError that starts with the
+    URL.
     """
     if target.exists():
         return
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f"{target.name}.part")
-    tag = target.with_name(f"{target.name}.tag")
-    try:
-        with part.open("ab") as file:
-            transfer = _Transfer(url, file, tag, timeout, longest_wait, limit)
-            most = transfer.size()
-            print(f"downloading {url}" + (f" from byte {most:,} on" if most else ""), flush=True)
-            fruitless = 0
-            for _ in range(MOST_CONNECTIONS):
-                try:
-                    transfer.go_on()
-                    break
-                except _BrokeError as error:
-                    fruitless = 0 if transfer.size() > most else fruitless + 1
-                    if fruitless == attempts:
-                        raise BenchmarkError(f"{url}: {error}") from error
-                    most = max(most, transfer.size())
-                    wait = (
-                        backoff * 2 ** max(fruitless - 1, 0) if error.wait is None else error.wait
-                    )
-                time.sleep(wait)
-            else:
-                raise BenchmarkError(f"{url}: broke off {MOST_CONNECTIONS} times")
-        part.replace(target)
-        tag.unlink(missing_ok=True)
-    finally:
-        if part.exists() and not part.stat().st_size:
-            part.unlink()
-            tag.unlink(missing_ok=True)
+    with _Part(target) as part:
+        transfer = _Transfer(url, part, timeout, longest_wait, limit)
+        most = part.size()
+        print(f"downloading {url}" + (f" from byte {most:,}" if most else ""), flush=True)
+        fruitless = 0
+        for _ in range(MAX_CONNECTIONS):
+            try:
+                transfer.resume()
+                break
+            except _ConnectionLost as error:
+                fruitless = 0 if part.size() > most else fruitless + 1
+                if fruitless == attempts:
+                    raise BenchmarkError(f"{url}: {error}") from error
+                most = max(most, part.size())
+                wait = backoff * 2 ** max(fruitless - 1, 0) if error.wait is None else error.wait
+            time.sleep(wait)
+        else:
+            raise BenchmarkError(f"{url}: lost the connection {MAX_CONNECTIONS} times")
+        part.finish()
 
 
-class _BrokeError(Exception):
-    """A connection failed, and another may do better, perhaps after a wait that the server asked for."""
+class _ConnectionLost(Exception):
+    """A connection failed; another may succeed, after a wait where the server asks for one."""
 
     def __init__(self, text: str, wait: float | None = None) -> None:
         super().__init__(text)
-        self.wait = wait
+        self.wait = wait  # seconds
+
+
+class _Part:
+    """The bytes received so far, in <target>@<validator>.part; removed on exit if it is empty.
+
+    The validator, an ETag or a date, identifies the version of the file on the server. It is in
+    the file name, percent-encoded, so that it cannot be lost or belong to other bytes.
+    """
+
+    def __init__(self, target: Path) -> None:
+        found = sorted(target.parent.glob(f"{glob.escape(target.name)}@*.part"))
+        self._target = target
+        self.path = found[0] if found else self._path("")
+        self._file = self.path.open("ab")
+
+    @property
+    def validator(self) -> str:
+        return unquote(self.path.name.removeprefix(f"{self._target.name}@").removesuffix(".part"))
+
+    def size(self) -> int:
+        return self._file.seek(0, os.SEEK_END)
+
+    def write(self, chunk: bytes) -> None:
+        self._file.write(chunk)
+
+    def clear(self) -> None:
+        """Discard all bytes."""
+        self._file.truncate(0)
+
+    def restart(self, validator: str) -> None:
+        """Discard all bytes, then record the version that the next ones belong to."""
+        self.clear()
+        self.path = self.path.rename(self._path(validator))
+
+    def finish(self) -> None:
+        """Rename the complete file to its final name."""
+        self._file.close()  # which writes the buffered bytes
+        self.path.replace(self._target)
+
+    def _path(self, validator: str) -> Path:
+        quoted = quote(validator, safe="")
+        if len(quoted) > MAX_VALIDATOR:
+            quoted = ""  # resumed without a check of the version; the caller checks the bytes
+        return self._target.with_name(f"{self._target.name}@{quoted}.part")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+        if self.path.exists() and not self.path.stat().st_size:
+            self.path.unlink()
 
 
 @dataclass(frozen=True)
 class _Transfer:
-    """The part of a file that is there, and how to get the rest."""
+    """How to receive the rest of a file; `download` describes the limits."""
 
     url: str
-    file: IO[bytes]  # open for appending
-    tag: Path  # holds what tells this version of the file from another: an ETag or a date
+    part: _Part
     timeout: float
     longest_wait: float
     limit: int
 
-    def size(self) -> int:
-        return self.file.seek(0, os.SEEK_END)
+    def resume(self) -> None:
+        """Receive the missing bytes over one connection.
 
-    def go_on(self) -> None:
-        """Receive what is missing over one connection; raises _BrokeError where another connection may go on."""
-        have = self.size()
+        Raises _ConnectionLost where another connection may continue, BenchmarkError otherwise.
+        """
+        have = self.part.size()
         headers = {"Accept-Encoding": "identity"}
         if have:
             headers["Range"] = f"bytes={have}-"
-            if self.tag.exists():
-                headers["If-Range"] = self.tag.read_text(
-                    encoding="latin-1"
-                )  # a file that has changed since comes from its start
+            if self.part.validator:  # a server whose file has changed sends it from its start
+                headers["If-Range"] = self.part.validator
         with self._get(headers) as response:
             content_range = response.headers.get("Content-Range", "")
             if response.status_code == 206:
                 total = self._total(content_range, have)
             elif response.status_code == 200:  # also from a server that knows no ranges
-                self.file.truncate(0)
+                self.part.restart(_validator(response))
                 have = 0
-                self._remember(response)
-                length = response.headers.get("Content-Length", "")
-                total = int(length) if length.isdecimal() else None
+                total = _count(response.headers.get("Content-Length", ""))
             elif response.status_code == 416 and content_range == f"bytes */{have}":
                 return  # killed between the last byte and the rename
             else:
                 self._refuse(response)
-            self._check_room(total, have)
+            self._check_space(total, have)
             self._append(response, total, have)
 
     def _get(self, headers: dict[str, str]) -> requests.Response:
@@ -128,60 +170,49 @@ class _Transfer:
         except requests.exceptions.SSLError as error:
             raise BenchmarkError(f"{self.url}: {_reason(error)}") from error
         except requests.Timeout as error:
-            raise _BrokeError(f"no answer within {self.timeout:g} s") from error
+            raise _ConnectionLost(f"no answer within {self.timeout:g} s") from error
         except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError) as error:
-            raise _BrokeError(_reason(error)) from error
+            raise _ConnectionLost(_reason(error)) from error
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             raise BenchmarkError(f"{self.url}: {_reason(error)}") from error
 
     def _total(self, content_range: str, have: int) -> int | None:
-        """The length of the whole file by a Content-Range, None if it does not tell."""
-        told = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", content_range)
-        if not told or int(told[1]) != have:
-            self.file.truncate(0)
-            raise _BrokeError(
-                f"sent {content_range!r} where the bytes from {have:,} on were asked for"
-            )
-        return None if told[2] == "*" else int(told[2])
-
-    def _remember(self, response: requests.Response) -> None:
-        etag = response.headers.get("ETag", "")
-        version = (
-            response.headers.get("Last-Modified", "") if etag.startswith("W/") or not etag else etag
-        )  # RFC 9110, 13.1.5: no weak tag
-        if version:
-            self.tag.write_text(version, encoding="latin-1")
-        else:
-            self.tag.unlink(missing_ok=True)
+        """The length of the whole file by a Content-Range, None where it is unknown."""
+        match = re.fullmatch(r"bytes ([0-9]+)-[0-9]+/([0-9]+|\*)", content_range)
+        if not match or _count(match[1]) != have:
+            self.part.clear()
+            raise _ConnectionLost(f"sent {content_range[:100]!r}, not the bytes from {have:,}")
+        return _count(match[2])
 
     def _refuse(self, response: requests.Response) -> NoReturn:
         status = f"HTTP {response.status_code} {response.reason}".strip()
-        if response.status_code == 416:  # what is there is longer than the file
-            self.file.truncate(0)
-            raise _BrokeError(status)
-        if response.status_code not in PASSING:
+        if response.status_code == 416:  # the part is longer than the file
+            self.part.clear()
+            raise _ConnectionLost(status)
+        if response.status_code not in TEMPORARY:
             raise BenchmarkError(f"{self.url}: {status}")
         wait = _retry_after(response.headers.get("Retry-After", ""))
         if wait is not None and wait > self.longest_wait:
             raise BenchmarkError(f"{self.url}: {status}, asks to wait {wait:.0f} s")
-        raise _BrokeError(status, wait)
+        raise _ConnectionLost(status, wait)
 
-    def _check_room(self, total: int | None, have: int) -> None:
+    def _check_space(self, total: int | None, have: int) -> None:
         if total is None:
             return
         if total > self.limit:
             raise BenchmarkError(
                 f"{self.url}: announces {total:,} bytes, more than the limit of {self.limit:,}"
             )
-        free = shutil.disk_usage(self.tag.parent).free
+        folder = self.part.path.parent
+        free = shutil.disk_usage(folder).free
         if total - have > free:
             raise BenchmarkError(
-                f"{self.url}: {self.tag.parent} needs {total - have:,} bytes, {free:,} are free"
+                f"{self.url}: {folder} needs {total - have:,} bytes, {free:,} are free"
             )
 
     def _append(self, response: requests.Response, total: int | None, have: int) -> None:
-        """Write the body as it comes."""
-        most = self.limit if total is None else total
+        """Write the body as it arrives."""
+        limit, name = (self.limit, "the limit") if total is None else (total, "what it announced")
         with tqdm(
             total=total,
             initial=have,
@@ -189,31 +220,42 @@ class _Transfer:
             unit_scale=True,
             desc="download",
             leave=False,
-            disable=None,
+            disable=None,  # shown on a terminal only
         ) as progress:
             try:
-                # as it is on the wire: a .tar.gz that a server calls gzip-encoded stays a .tar.gz
+                # Not decoded: a .tar.gz that a server calls gzip-encoded stays a .tar.gz.
                 while chunk := response.raw.read1(CHUNK, decode_content=False):
                     have += len(chunk)
-                    if have > most:
-                        self.file.truncate(0)
-                        raise BenchmarkError(
-                            f"{self.url}: sends more than {most:,} bytes, {'what it announced' if total else 'the limit'}"
-                        )
-                    self.file.write(chunk)
+                    if have > limit:
+                        self.part.clear()
+                        raise BenchmarkError(f"{self.url}: sends more than {limit:,} bytes, {name}")
+                    self.part.write(chunk)
                     progress.update(len(chunk))
             except urllib3.exceptions.ReadTimeoutError as error:
-                raise _BrokeError(f"silent for {self.timeout:g} s after {have:,} bytes") from error
+                raise _ConnectionLost(
+                    f"silent for {self.timeout:g} s after {have:,} bytes"
+                ) from error
             except urllib3.exceptions.HTTPError as error:
-                raise _BrokeError(f"broke off after {have:,} bytes") from error
-        if total is not None and have < total:
-            raise _BrokeError(
-                f"broke off after {have:,} bytes"
-            )  # a range can be shorter than what is missing
+                raise _ConnectionLost(f"connection lost after {have:,} bytes") from error
+        if total is not None and have < total:  # a range can be shorter than the missing bytes
+            raise _ConnectionLost(f"connection lost after {have:,} bytes")
+
+
+def _validator(response: requests.Response) -> str:
+    """What If-Range may contain: an ETag that is not weak, else a date (RFC 9110, 13.1.5)."""
+    etag = response.headers.get("ETag", "")
+    if etag and not etag.startswith("W/"):
+        return etag
+    return response.headers.get("Last-Modified", "")
+
+
+def _count(text: str) -> int | None:
+    """A number of bytes, None where a header contains none, or an absurd one."""
+    return int(text) if re.fullmatch("[0-9]{1,18}", text) else None
 
 
 def _retry_after(value: str) -> float | None:
-    """Seconds from now by a Retry-After header, which holds seconds or a date; None if it holds neither."""
+    """Seconds from now by a Retry-After header, which is a number of seconds or a date."""
     if value.isdecimal():
         return float(value)
     try:

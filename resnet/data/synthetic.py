@@ -1,7 +1,9 @@
-"""A small made data set in CIFAR-10's format: gratings, one orientation and spatial frequency a class, for the demo and the tests.
+"""Synthetic images in CIFAR-10's format, for the demo and the tests.
 
-The phase is random, so the mean image of every class is the same and a linear model on pixels learns nothing; a small convolutional
-net does. Flips and shifts keep the class. All arithmetic is in integers, so that a seed gives the same bytes on every machine.
+They are gratings, one orientation and spatial frequency per class. The phase is random, so the
+mean image of every class is the same and a linear model on pixels learns nothing, while a small
+convolutional network does. Flips and shifts keep the class. All arithmetic is in integers, so a
+seed gives the same bytes on every machine.
 """
 
 import math
@@ -13,27 +15,28 @@ from resnet.data import cifar10
 from resnet.files import replaced
 
 SIDE = 32
-STEPS = 256  # of a full period in WAVE
+STEPS = 256  # samples of a full period in WAVE
 WAVE = np.array(
     [round(127 * math.sin(2 * math.pi * step / STEPS)) for step in range(STEPS)], np.int16
 )
-PERIODS_8 = (
-    10,
-    20,
-    36,
-    60,
-    96,
-)  # of the gratings: eighths of a period across the image, 1.25 to 12 periods
+# Of the gratings, in eighths of a period across the image: 1.25 to 12 periods.
+PERIODS_8 = (10, 20, 36, 60, 96)
 CLASS_NAMES = tuple(
     f"synthetic {direction} {i}"
     for direction in ("horizontal", "vertical")
     for i in range(len(PERIODS_8))
 )
-README = "<p>Synthetic images made from a seed, for trying the benchmark out. This is not CIFAR-10.</p>\n"
+README = (
+    "<p>Synthetic images made from a seed, for trying the benchmark out. "
+    "This is not CIFAR-10.</p>\n"
+)
 
 
 def write(folder: Path, train_images: int, test_images: int, seed: int) -> None:
-    """Write a set of that many images, a multiple of 5 for training, into `folder`, which appears whole or not at all."""
+    """Write that many images, a multiple of 5 for training, to `folder`.
+
+    The folder appears complete or not at all.
+    """
     per_file = train_images // len(cifar10.TRAIN_FILES)
     with replaced(folder) as partial:
         partial.mkdir()
@@ -52,9 +55,9 @@ def write(folder: Path, train_images: int, test_images: int, seed: int) -> None:
 
 
 def draw(labels: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Draw an image of each label's class: labels (n,) from 0 to 9 give images (n, 32, 32, 3) uint8."""
+    """Draw one image per label: labels (n,) from 0 to 9 give images (n, 32, 32, 3) uint8."""
     n = len(labels)
-    steps = STEPS // SIDE * np.array(PERIODS_8)[labels % len(PERIODS_8)] // 8  # of WAVE, a pixel
+    steps = STEPS // SIDE * np.array(PERIODS_8)[labels % len(PERIODS_8)] // 8  # in WAVE, per pixel
     phase = generator.integers(STEPS, size=n)
     lines = WAVE[(steps[:, None] * np.arange(SIDE) + phase[:, None]) % STEPS]  # (n, 32)
     upright = (labels >= len(PERIODS_8))[:, None, None]

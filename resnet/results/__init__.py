@@ -1,5 +1,6 @@
 """From a checkpoint's answers to tables, plots and reviews.
 
-Read scores, then metrics and store, which hold the results and the layout of metrics/; then tables
-and plots, which show them; then review and provenance, which compare two commits.
+Read scores, trained and evaluation, which score checkpoints; then metrics and store, the records
+and the files in metrics/; then recipes, placement, cells, notes, markdown, tables and plots, which
+render them; then intervals, review and provenance, which compare two commits.
 """

@@ -1,99 +1,197 @@
-"""A metrics file, metrics/runs/<variant>.json: what one variant scored and where, over all its seeds."""
+"""The records in metrics/ as types, for whoever writes or reads them, and how seeds are averaged.
 
-from typing import Annotated, Any, Literal, Self
+`Metrics` is metrics/runs/<variant>.json and `Provenance` is metrics/provenance/<variant>.json. The
+first follows from the second: `summarize` computes it.
+"""
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+import json
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Self, TypeVar
+
+from pydantic import Field, model_validator
 
 from resnet.errors import BenchmarkError
-from resnet.params import Count, NotNegative
+from resnet.schema import Count, Index, NotNegative, Percent, Schema, short_repr, validate_json
+from resnet.training.record import TrainingParameters, TrainingRecord
+from resnet.variant import Network
 
 
-class Checked(BaseModel):
-    model_config = ConfigDict(frozen=True, strict=True, allow_inf_nan=False)
+class Metrics(Schema):
+    """A variant's results over its seeds: means, except for the median of the times."""
 
-
-Percent = Annotated[float, Field(ge=0, le=100)]
-
-
-class Run(Checked):
-    """One seed's figures."""
-
-    seed: Annotated[int, Field(ge=0)]
+    # In a list, because DVC shows every number and string of the file as a metric, but no lists.
+    schema_version: tuple[Literal[1]] = Field(alias="schema")
     accuracy: Percent
-    errors: NotNegative
-    loss: float
+    accuracy_std: NotNegative | None  # sample standard deviation over the seeds; null for one seed
+    seeds: Count
+    loss: NotNegative
     seconds_per_epoch: NotNegative
-
-
-class Metrics(Checked):
-    """All of a metrics file: accuracies in percent, times in seconds, memory in MB; errors and loss are means over the runs."""
-
-    network: str
-    data: Literal["cifar10", "synthetic"]
-    recipe: str
-    holdout: Annotated[str, Field(pattern=r"^(none|test|train \S+)$")]
-    accuracy: Percent
-    accuracy_std: NotNegative | None
-    n: Count
-    errors: NotNegative
-    loss: float
-    images: Count
     parameters: Count
-    epochs: Count
-    recipe_epochs: Count
-    seconds_per_epoch: NotNegative
-    total_seconds: NotNegative
-    compile_seconds: NotNegative
-    peak_memory_mb: NotNegative
+
+    @model_validator(mode="after")
+    def _std_fits_seeds(self) -> Self:
+        if (self.accuracy_std is None) != (self.seeds == 1):
+            raise ValueError(
+                f"accuracy_std is {self.accuracy_std} with seeds {self.seeds}: "
+                "must be null for one seed, and a number for more"
+            )
+        return self
+
+
+class Evaluation(Schema):
+    """One checkpoint's scores on all test images, and where they were computed."""
+
+    accuracy: Percent
+    errors: Index
+    loss: NotNegative  # cross-entropy plus the l2 terms, as Keras' evaluate returns it
+    images: Count
     device: str
     backend: str
     float32_products: str
-    precision: str
     versions: dict[str, str]
-    runs: list[Run]
 
     @model_validator(mode="after")
-    def _agree(self) -> Self:
-        if self.n != len(self.runs):
-            raise ValueError(f"n is {self.n}, but runs holds {len(self.runs)}")
-        if (self.accuracy_std is None) != (self.n == 1):
+    def _accuracy_fits_errors(self) -> Self:
+        expected = 100 * (self.images - self.errors) / self.images
+        if abs(self.accuracy - expected) > 1e-9:
             raise ValueError(
-                f"accuracy_std is {self.accuracy_std} with n {self.n}: must be null for one run, and a number for more"
+                f"accuracy is {self.accuracy} with {self.errors} errors on {self.images} images: "
+                f"must be {expected}"
             )
-        for name in ("keras", *self.backends):
-            if name not in self.versions:
-                raise ValueError(f"versions.{name}: missing")
         return self
 
-    @property
-    def backends(self) -> list[str]:
-        """Those the runs were trained on: several where scores.summarize joined them."""
-        return self.backend.split(" and ")
+
+class Run(Schema):
+    """One seed: how it was trained, and what its checkpoint scores."""
+
+    training: TrainingRecord
+    evaluation: Evaluation
 
     @property
-    def full(self) -> bool:
-        """Whether it was trained for just as many epochs as its recipe asks."""
-        return self.epochs == self.recipe_epochs
+    def seed(self) -> int:
+        return self.training.identity.seed
+
+
+class Provenance(Schema):
+    """A variant's runs, one per seed, with everything that is known about each."""
+
+    schema_version: Literal[1] = Field(alias="schema")
+    runs: list[Run] = Field(min_length=1)
+
+
+@dataclass(frozen=True)
+class Results:
+    """A variant's results as metrics/ contains them: one record per seed, and their summary."""
+
+    metrics: Metrics
+    runs: tuple[Run, ...]
 
     @property
-    def short(self) -> bool:
-        """Whether it was trained for fewer epochs than its recipe asks."""
-        return self.epochs < self.recipe_epochs
+    def parameters(self) -> TrainingParameters:
+        """What the variant was trained with, the same for every seed."""
+        return self.runs[0].training.identity.parameters
+
+    @property
+    def network(self) -> Network:
+        return self.parameters.network
+
+    @property
+    def synthetic(self) -> bool:
+        return self.parameters.source == "synthetic"
+
+    @property
+    def images(self) -> int:
+        return self.runs[0].evaluation.images
+
+    @property
+    def recorded(self) -> bool:
+        """Whether each run's record names the code and the data that it was trained with."""
+        identities = [run.training.identity for run in self.runs]
+        return all(identity.code and identity.data for identity in identities)
+
+    def distinct(self, key: str) -> list[str]:
+        """The values of a field of the runs' devices, without repetition: seeds may use several."""
+        values = [getattr(run.training.identity.device, key) for run in self.runs]
+        return list(dict.fromkeys(values))
+
+    def versions(self, library: str) -> list[str]:
+        """The versions of a library that the runs were trained with, without repetition."""
+        found = [run.training.identity.versions.get(library) for run in self.runs]
+        return list(dict.fromkeys(version for version in found if version is not None))
 
 
-def parse(raw: Any, where: str) -> Metrics:
-    """Check what a metrics file holds; raises BenchmarkError, one line with the file `where`, the key and what is wrong."""
+R = TypeVar("R", Metrics, Provenance, TrainingRecord)
+
+
+def parse(record: type[R], text: str, where: str) -> R:
+    """Parse and check the JSON of a record; raises BenchmarkError that starts with `where`.
+
+    Where another version of the benchmark wrote it, the error says only that.
+    """
+    known = [1] if record is Metrics else 1
     try:
-        return Metrics.model_validate(raw)
-    except ValidationError as error:
-        first = error.errors()[0]
-    if not first["loc"] and first["type"] != "value_error":
-        raise BenchmarkError(f"{where}: must hold a JSON object, holds {type(raw).__name__}")
-    key = ".".join(map(str, first["loc"]))
-    if first["type"] == "missing":
-        raise BenchmarkError(f"{where}: {key}: missing")
-    if first["type"] == "value_error":  # a check over several keys, which its text names
-        raise BenchmarkError(f"{where}: {first['ctx']['error']}")
-    raise BenchmarkError(
-        f"{where}: {key} is {first['input']!r}: {first['msg'].replace('Input should', 'must')}"
+        found = json.loads(text)
+    except ValueError:
+        found = None  # validate_json says what is wrong
+    if isinstance(found, dict) and found.get("schema") != known:
+        schema = f"schema is {short_repr(found['schema'])}" if "schema" in found else "no schema"
+        raise BenchmarkError(
+            f"{where}: {schema}: another version of the benchmark wrote it; "
+            f"this one reads {known!r}"
+        )
+    return validate_json(record, text, where)
+
+
+def summarize(runs: Sequence[Run]) -> Metrics:
+    """A variant's metrics from its runs, one per seed.
+
+    Raises BenchmarkError where the seeds do not belong to one experiment.
+    """
+    _check_same(runs)
+    accuracies = [run.evaluation.accuracy for run in runs]
+    return Metrics(
+        schema=(1,),
+        accuracy=statistics.mean(accuracies),
+        accuracy_std=statistics.stdev(accuracies) if len(runs) > 1 else None,
+        seeds=len(runs),
+        loss=statistics.mean(run.evaluation.loss for run in runs),
+        seconds_per_epoch=statistics.median(run.training.seconds_per_epoch for run in runs),
+        parameters=runs[0].training.parameter_count,
     )
+
+
+def _check_same(runs: Sequence[Run]) -> None:
+    """Every seed must have the same parameters, data and networks; only the seed differs."""
+    comparable = [_comparable(run) for run in runs]
+    for key, value in comparable[0].items():
+        for run, other in zip(runs, comparable, strict=True):
+            if other[key] != value:
+                raise BenchmarkError(
+                    f"the seeds' runs differ in {key}: {short_repr(value)} (seed {runs[0].seed}), "
+                    f"{short_repr(other[key])} (seed {run.seed}); "
+                    "train them again with `dvc repro --force`"
+                )
+    seeds = [run.seed for run in runs]
+    if len(set(seeds)) < len(seeds):
+        raise BenchmarkError(f"seeds {', '.join(map(str, seeds))}: each must appear once")
+
+
+def _comparable(run: Run) -> dict[str, Any]:
+    """What must be the same in every run of a variant, by the name that an error message uses."""
+    training = run.training
+    parameters = training.identity.parameters.model_dump(mode="json")
+    recipe, augment = parameters.pop("recipe"), parameters.pop("augment")
+    return {
+        "variant": training.identity.variant,
+        **parameters,
+        **{f"recipe.{key}": value for key, value in recipe.items()},
+        **{f"augment.{key}": value for key, value in augment.items()},
+        "epochs": training.epochs,
+        "parameter_count": training.parameter_count,
+        "classes": training.classes,
+        "pixel_mean_sha256": training.pixel_mean_sha256,
+        "data": training.identity.data,
+        "test images": run.evaluation.images,
+    }

@@ -1,4 +1,7 @@
-"""What the pictures over all variants show, as tables of numbers that DVC plots: curves, rates, accuracy against time."""
+"""What the plots over all variants show: curves, learning rates, accuracy against time, confusion.
+
+Each function returns a table of numbers that DVC draws with a template in .dvc/plots/.
+"""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -6,147 +9,146 @@ from typing import Any
 
 import pandas as pd
 
-from resnet.params import Network
-from resnet.results.metrics import Metrics
+from resnet.results import cells
+from resnet.results.metrics import Results
+from resnet.results.recipes import recognize
+from resnet.variant import Network
 
 CURVES = ("variant", "images", "epoch", "accuracy", "low", "high")
 RATES = ("variants", "epoch", "learning_rate")
 SPEED = ("network", "origin", "accuracy", "low", "high", "seconds_per_epoch", "device")
-APART = ("variant", "group", "accuracy", "low", "high", "seconds_per_epoch", "device")
+NOT_COMPARABLE = ("variant", "group", "accuracy", "low", "high", "seconds_per_epoch", "device")
 CONFUSION = ("variant", "actual", "predicted", "images")
 OURS = "this benchmark, recipe {}"
 ORIGINAL = "the original, recipe original, GTX 1080 Ti"
 PAPER = "the papers, recipe paper, no time published"
 
-Histories = Mapping[
-    str, Sequence[pd.DataFrame]
-]  # variant to a frame a run of its metrics, a row an epoch, as train writes it
+AllResults = Mapping[str, Results]  # by variant
+Histories = Mapping[str, Sequence[pd.DataFrame]]  # by variant, a frame per seed, a row per epoch
 
 
-def curves(
-    version: int,
-    networks: Mapping[str, Network],
-    metrics: Mapping[str, Metrics],
-    histories: Histories,
-) -> pd.DataFrame:
-    """Accuracy in percent after each epoch: the mean over the seeds and their least and greatest, on training and held-out images."""
+def curves(version: int, results: AllResults, histories: Histories) -> pd.DataFrame:
+    """Accuracy in percent after each epoch: mean, lowest and highest over the seeds.
+
+    On the training images and on those held out, for the networks of one version.
+    """
     rows: list[pd.DataFrame] = []
-    for name, found in histories.items():
-        if networks[name].version != version or name not in metrics or not found:
+    for name, frames in histories.items():
+        if results[name].network.version != version or not frames:
             continue
-        every = pd.concat(found)
+        epochs = pd.concat(frames)
         for column, images in (("accuracy", "training, augmented"), ("val_accuracy", "held out")):
-            if column in every:
-                rows.append(
-                    _spread(every, column).assign(
-                        variant=label(name, networks[name], metrics[name]), images=images
-                    )
-                )
-    return pd.concat(rows)[list(CURVES)] if rows else pd.DataFrame(columns=CURVES)
+            if column in epochs:
+                spread = _spread(epochs, column)
+                rows.append(spread.assign(variant=label(name, results[name]), images=images))
+    return pd.concat(rows)[list(CURVES)] if rows else pd.DataFrame(columns=list(CURVES))
 
 
-def _spread(every: pd.DataFrame, column: str) -> pd.DataFrame:
-    """Mean, least and greatest over the seeds, by epoch, in percent."""
-    grouped = every.groupby("epoch")[column]
-    frame = pd.DataFrame({"accuracy": grouped.mean(), "low": grouped.min(), "high": grouped.max()})
-    return (100 * frame).round(3).reset_index()
+def rates(results: AllResults, histories: Histories) -> pd.DataFrame:
+    """The learning rate of each epoch.
 
-
-def rates(
-    networks: Mapping[str, Network], metrics: Mapping[str, Metrics], histories: Histories
-) -> pd.DataFrame:
-    """The learning rate of each epoch; variants whose rates are the same share a line, and seeds whose rates differ have one each."""
+    Variants with the same rates share a line. Seeds with different rates, which a plateau gives
+    them, have a line each.
+    """
     lines: dict[tuple[float, ...], list[str]] = {}
-    for name, found in histories.items():
-        if name not in metrics or not found:
-            continue
-        own: dict[tuple[float, ...], list[str]] = {}
-        for run, history in zip(metrics[name].runs, found, strict=True):
-            own.setdefault(tuple(history["learning_rate"]), []).append(str(run.seed))
-        for line, seeds in own.items():
-            which = f", seed {' and '.join(seeds)}" if len(own) > 1 else ""  # as a plateau has it
-            lines.setdefault(line, []).append(label(name, networks[name], metrics[name]) + which)
+    for name, frames in histories.items():
+        seeds: dict[tuple[float, ...], list[str]] = {}
+        for run, history in zip(results[name].runs, frames, strict=bool(frames)):
+            seeds.setdefault(tuple(history["learning_rate"]), []).append(str(run.seed))
+        for line, same in seeds.items():
+            which = f", seed {' and '.join(same)}" if len(seeds) > 1 else ""
+            lines.setdefault(line, []).append(label(name, results[name]) + which)
     rows = [
         (", ".join(names), epoch, rate)
         for line, names in lines.items()
-        for epoch, rate in enumerate(line)
+        for epoch, rate in enumerate(line, start=1)
     ]
-    return pd.DataFrame(rows, columns=RATES)
+    return pd.DataFrame(rows, columns=list(RATES))
 
 
-def speed(
-    networks: Mapping[str, Network], metrics: Mapping[str, Metrics], published: pd.DataFrame
-) -> pd.DataFrame:
-    """Accuracy and seconds per epoch of every full run on CIFAR-10, then of the published figures; a paper gives no time."""
+def speed(results: AllResults, published: pd.DataFrame) -> pd.DataFrame:
+    """Accuracy and seconds per epoch: of every full run on CIFAR-10, then the published ones.
+
+    The papers published no times.
+    """
     rows: list[dict[str, Any]] = [
-        {"network": label(name, networks[name], run), "origin": _origin(run), **_measured(run)}
-        for name, run in metrics.items()
-        if _group(run) is None
+        {"network": label(name, each), "origin": _origin(each), **_measured(each)}
+        for name, each in results.items()
+        if _group(each) is None
     ]
     for row in published.to_dict("records"):
         for origin, accuracy, seconds in (
             (ORIGINAL, row["original_accuracy"], row["original_seconds_per_epoch"]),
             (PAPER, row["paper_accuracy"], None),
         ):
-            if figure := re.match(r"[\d.]+", accuracy):
+            if value := re.match(r"[\d.]+", accuracy):  # without the spread
                 rows.append(
                     {
                         "network": row["network"],
                         "origin": origin,
-                        "accuracy": figure[0],
+                        "accuracy": value[0],
                         "seconds_per_epoch": seconds,
                     }
                 )
-    return pd.DataFrame(rows, columns=SPEED)
+    return pd.DataFrame(rows, columns=list(SPEED))
 
 
-def apart(networks: Mapping[str, Network], metrics: Mapping[str, Metrics]) -> pd.DataFrame:
-    """The same of the runs that compare with no published figure: short ones, and those on synthetic images."""
+def not_comparable(results: AllResults) -> pd.DataFrame:
+    """The same for the runs that no published result is comparable with: short or synthetic."""
     rows = [
-        {"variant": label(name, networks[name], run), "group": _group(run), **_measured(run)}
-        for name, run in metrics.items()
-        if _group(run) is not None
+        {"variant": label(name, each), "group": _group(each), **_measured(each)}
+        for name, each in results.items()
+        if _group(each) is not None
     ]
-    return pd.DataFrame(rows, columns=APART)
+    return pd.DataFrame(rows, columns=list(NOT_COMPARABLE))
 
 
-def confusion(
-    networks: Mapping[str, Network],
-    metrics: Mapping[str, Metrics],
-    counts: Mapping[str, pd.DataFrame],
-) -> pd.DataFrame:
-    """The confusion counts of these variants, summed up over their seeds."""
-    frames = [
-        frame.assign(variant=label(name, networks[name], metrics[name]))
-        for name, frame in counts.items()
-    ]
-    return pd.concat(frames)[list(CONFUSION)] if frames else pd.DataFrame(columns=CONFUSION)
+def confusion(results: AllResults, counts: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """The confusion counts of these variants, each over all its seeds."""
+    frames = [frame.assign(variant=label(name, results[name])) for name, frame in counts.items()]
+    return pd.concat(frames)[list(CONFUSION)] if frames else pd.DataFrame(columns=list(CONFUSION))
 
 
-def _origin(run: Metrics) -> str:
-    return OURS.format(run.recipe) + ("" if run.full else f", {run.epochs} epochs")
-
-
-def label(name: str, network: Network, run: Metrics) -> str:
-    """A variant's name in a picture, unmistakable where its images are made."""
+def label(name: str, results: Results) -> str:
+    """A variant's name in a plot; it says so where the images are synthetic."""
+    network: Network = results.network
     width = network.name.removeprefix(network.family)
     shown = name + width if name.startswith(network.family) else f"{network.name} ({name})"
-    return f"{shown}, synthetic" if run.data == "synthetic" else shown
+    return f"{shown}, synthetic" if results.synthetic else shown
 
 
-def _group(run: Metrics) -> str | None:
-    if run.data == "synthetic":
+def _spread(epochs: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Mean, lowest and highest over the seeds, by epoch."""
+    grouped = epochs.groupby("epoch")[column]
+    frame = pd.DataFrame({"accuracy": grouped.mean(), "low": grouped.min(), "high": grouped.max()})
+    return frame.round(3).reset_index()
+
+
+def _origin(results: Results) -> str:
+    recognized = recognize(results.parameters)
+    longer = recognized.epochs != recognized.published_epochs
+    epochs = f", {recognized.epochs} epochs" if longer else ""
+    return OURS.format(cells.recipe(recognized)) + epochs
+
+
+def _group(results: Results) -> str | None:
+    """Why a result is not comparable with the published ones; None where it is."""
+    if results.synthetic:
         return "synthetic images, not CIFAR-10"
-    return f"short: {run.epochs} of {run.recipe_epochs} epochs" if run.short else None
+    recognized = recognize(results.parameters)
+    if recognized.short:
+        return f"short: {recognized.epochs} of {recognized.published_epochs} epochs"
+    return None
 
 
-def _measured(run: Metrics) -> dict[str, Any]:
+def _measured(results: Results) -> dict[str, Any]:
     """Accuracy with one standard deviation over the seeds to each side, and the time."""
-    spread = run.accuracy_std or 0.0
-    bounds = {"low": round(run.accuracy - spread, 3), "high": round(run.accuracy + spread, 3)}
+    metrics = results.metrics
+    spread = metrics.accuracy_std or 0.0
     return {
-        "accuracy": round(run.accuracy, 3),
-        **bounds,
-        "seconds_per_epoch": run.seconds_per_epoch,
-        "device": run.device,
+        "accuracy": round(metrics.accuracy, 3),
+        "low": round(metrics.accuracy - spread, 3),
+        "high": round(metrics.accuracy + spread, 3),
+        "seconds_per_epoch": metrics.seconds_per_epoch,
+        "device": cells.device(results),
     }

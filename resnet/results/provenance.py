@@ -1,6 +1,7 @@
-"""Whether the figures in git are those of the code and parameters beside them, by DVC's own comparison with dvc.lock.
+"""Whether the results in git were produced by the code and parameters of the same revision.
 
-Data and checkpoints are not in git, so a clone lacks them and they are not compared here; verify.py does that with checkpoints.
+DVC compares them with dvc.lock. Data and checkpoints are not in git, so a clone lacks them and they
+are not compared here: scripts/verify.py does that where there are checkpoints.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,39 +9,36 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-WORKSPACE = "workspace"  # DVC's name for the files as they lie there, committed or not
+WORKSPACE = "workspace"  # DVC's name for the working tree, committed or not
 TABLES = "the tables"
 
 
-def doubts(repo: Any, rev: str) -> list[str]:
-    """What speaks against the figures at a revision, a line each with the variants it is about; none where they are what was measured.
+def stale_results(repo: Any, rev: str) -> list[str]:
+    """What shows that results at a revision are stale: lines that begin with the variants.
 
-    `repo` is a dvc.repo.Repo. A figure is doubtful where dvc.lock records another file than lies there, one typed by hand say, and
-    where a stage that led to it ran with other code or parameters than lie there.
+    `repo` is a dvc.repo.Repo. Results are stale where dvc.lock records another file, e.g. because
+    one was edited by hand, and where a stage that led to them ran with other code or parameters.
     """
     from dvc.repo.graph import get_subgraph_of_nodes
 
-    found: dict[
-        tuple[str, str], dict[str, None]
-    ] = {}  # what is wrong and of what, to variants; dicts keep the order
+    # What is wrong and with what, to the variants; dicts preserve the order.
+    found: dict[tuple[str, str], dict[str, None]] = {}
     with nullcontext() if rev == WORKSPACE else repo.switch(rev):
         index = repo.index
-        behind = {  # the stages that led to a figure
+        stages_behind = {  # the stages that led to a variant's results
             Path(out.def_path).stem: set(get_subgraph_of_nodes(index.graph, [out.stage]))
             for out in index.metrics
             if out.exists
         }
-        behind[TABLES] = {
+        stages_behind[TABLES] = {
             stage
             for stage in index.stages
             if stage.name == "report" and any(out.exists for out in stage.outs)
         }
         cached = [Path(out.def_path) for out in index.outs if out.use_cache]
-        changes = {
-            stage: list(_changes(stage, cached))
-            for stage in {stage for stages in behind.values() for stage in stages}
-        }
-        for variant, stages in behind.items():
+        every_stage = {stage for stages in stages_behind.values() for stage in stages}
+        changes = {stage: list(_changes(stage, cached)) for stage in every_stage}
+        for variant, stages in stages_behind.items():
             for stage in sorted(stages, key=lambda stage: str(stage.name)):
                 for change in changes[stage]:
                     found.setdefault(change, {})[variant] = None
@@ -51,25 +49,25 @@ def doubts(repo: Any, rev: str) -> list[str]:
 
 
 def _changes(stage: Any, cached: Sequence[Path]) -> Iterator[tuple[str, str]]:
-    """In what a stage differs from its record in dvc.lock, the `cached` paths apart: what is wrong, and of what."""
+    """How a stage differs from its record in dvc.lock: what is wrong, and with what.
+
+    The `cached` paths are not compared.
+    """
     if not any(entry.hash_info for entry in (*stage.deps, *stage.outs)):
         yield "`dvc.lock` has no record of", str(stage.name)
         return
-    verb = str(stage.name).split("@")[
-        0
-    ]  # without variant and seed: what is common to several is said once
+    # Without variant and seed, so that what several stages share is reported once.
+    name = str(stage.name).split("@")[0]
     for dependency in stage.deps:
-        if any(
-            path.is_relative_to(dependency.def_path)
-            or Path(dependency.def_path).is_relative_to(path)
-            for path in cached
-        ):
+        path = Path(dependency.def_path)
+        if any(out.is_relative_to(path) or path.is_relative_to(out) for out in cached):
             continue
-        for path, change in dependency.workspace_status().items():
-            if isinstance(change, Mapping):  # of a file of parameters, key to change
-                yield from ((f"{verb} ran with another", f"`{key}` in `{path}`") for key in change)
+        for changed, change in dependency.workspace_status().items():
+            if isinstance(change, Mapping):  # a file of parameters: key to change
+                for key in change:
+                    yield f"{name} ran with a different", f"`{key}` in `{changed}`"
             else:
-                yield f"{verb} ran with another", f"`{path}`"
+                yield f"{name} ran with a different", f"`{changed}`"
     for out in stage.outs:
         if not out.use_cache and "modified" in out.workspace_status().values():
-            yield f"{verb} wrote another", f"`{out.def_path}`"
+            yield f"{name} wrote a different", f"`{out.def_path}`"

@@ -1,255 +1,163 @@
-"""The tables: the original's two and the papers' with ours beside them, as Markdown for the repository and as text for a terminal."""
+"""The tables: the original's two and the papers', with our results beside the published ones.
 
-from collections.abc import Collection, Hashable, Mapping, Sequence
+Each variant that has results is in exactly one table. It is beside a published result only if the
+network and the recipe are the same.
+"""
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
-from resnet.params import Network
-from resnet.results.metrics import Metrics
+from resnet.results import cells, markdown, notes
+from resnet.results.metrics import Results
+from resnet.results.notes import NONE, NOT_BUILDABLE
+from resnet.results.placement import (
+    OTHER_NETWORK,
+    AllResults,
+    Networks,
+    original_rows,
+    paper_rows,
+)
+from resnet.results.recipes import recognize
 
-PUBLISHED_COLUMNS = (
-    "network",
-    "version",
-    "n",
-    "original_accuracy",
-    "original_seconds_per_epoch",
-    "paper_accuracy",
-    "source",
-)
-NONE = "–"  # nothing was trained, or nothing published
-NOT_BUILDABLE = "NA"  # as the original marks a depth that its formula does not give
-ON_TEST_SET = "†"
+PublishedRow = Mapping[Hashable, str]  # a row of metrics/published.csv
 
-TITLE = "CIFAR-10 ResNet: the tables"
-RENDERED = "Rendered by `dvc repro report` (`python -m stages.report`); do not edit by hand."
-READING = (
-    "Accuracies are percentages over all test images, from the saved checkpoints. An accuracy with (n=3) is the mean ± the sample "
-    "standard deviation of three runs that differ in their seed; (n=1) is one run and has no spread. The column n is the network's: "
-    "its depth is 6n+2 in v1, 9n+2 in v2. Sampling alone moves an accuracy near 92 % on 10,000 images by 0.27 points (1σ).",
-    "s/epoch is the median over the epochs after the first, and then over the seeds, on the device of the row. Parameters are all of a "
-    f"network's, trainable or not. {NONE}: no figure. {NOT_BUILDABLE}, as in the original: no n gives such a depth, or the paper has no "
-    "such network, or one that is none of ours [2].",
-    "The original is the Keras example cifar10_resnet.py. The papers are He et al. 2015, arXiv:1512.03385, and He et al. 2016, "
-    "arXiv:1603.05027; their figures are as the original quotes them, in tables of their own, since their recipe is another. A figure "
-    "of ours stands only beside those of its network and recipe, or under Further variants. [1] to [9] are the notes at the end.",
-    "Where they come from: ours from `metrics/runs/<variant>.json`, the original's and the papers' from `metrics/published.csv`.",
-)
-NOTES = (
-    "The original's v2 is wider than the network of He et al. 2016: its bottlenecks have 16, 64 and 128 channels, the paper's 16, 32 "
-    "and 64 (KaimingHe/resnet-1k-layers, resnet-pre-act.lua). ResNet164v2 has 4.94 M trainable parameters here and 1.70 M there, "
-    "ResNet1001v2 30.3 M and 10.3 M.",
-    "No network of ours, or not one statistic. 93.63 (ResNet110v2) is a net of basic blocks, where v2 has bottlenecks here; 94.07 "
-    "(ResNet164v1) is a net of bottlenecks, where v1 has basic blocks. 93.39±.16 is the mean of five runs, the best of which had "
-    "93.57. 95.08±.14 puts a median beside the spread of a mean, which is 95.11±.14.",
-    "One run each, at the epoch that did best on the test set (keras-team/keras#10632). The v1 figures date from before the original "
-    "dropped batch normalization from its shortcuts (#8231, #8981).",
-    "The learning rate drops where `epoch > 80` and so on, with epochs counted from 0: 1e-3 for 81 epochs, 1e-4 for 40, 1e-5 for 40, "
-    "1e-6 for 20, 5e-7 for 19. Recipe original, as it comes, does the same.",
-    "ReduceLROnPlateau changed nothing in the original: its scheduler set the rate anew each epoch (#8829). Recipe original, as it "
-    "comes, has it off.",
-    "`l2(1e-4)` adds 1e-4·Σw² to the loss, which has the gradient of a weight decay of 2e-4, and on convolution kernels alone. Recipe "
-    "original, as it comes, does the same.",
-    "Shifts are uniform over ±3.2 pixels, filled with the nearest edge pixel. In January 2018, when these figures were made, they "
-    "took the nearest pixel (order 0); today's ImageDataGenerator interpolates. `augment.order` in params.yaml chooses.",
-    "Run on today's Keras, the original keeps no best checkpoint: `val_acc` names no metric, so saving fails after the first epoch "
-    "or, with `mode='max'`, happens every epoch; and a resumed run overwrites the best file at once (#17012).",
-    "Where a block changes the size, our v1 has a projection, as the original; the paper's has a shortcut without parameters. Our "
-    "convolutions have biases, the paper's have none. ResNet20v1 has 273,066 trainable parameters here and 269,722 there.",
-)
-ELSEWHERE = ("ResNet164v1", "ResNet110v2")  # the paper's network of that name is none of ours [2]
 PAPER_MARKS = dict.fromkeys(("ResNet110v1", "ResNet164v1", "ResNet110v2", "ResNet1001v2"), "[2]")
-HOLDOUTS = {"none": "no hold-out (last epoch)", "test": f"best epoch on the test set {ON_TEST_SET}"}
 LEFT_ALIGNED = ("Variant", "Network", "Model", "Accuracy %", "Paper", "Device", "Setup")
 
 
 @dataclass(frozen=True)
 class Table:
-    """A titled table of strings, what must be read before it, and the lines under it; Markdown throughout."""
+    """A titled table of strings, what must be read before it, and the lines under it."""
 
     title: str
-    frame: pd.DataFrame
+    rows: tuple[dict[str, str], ...]  # column to cell; every row has the same columns
     above: str = ""
     below: tuple[str, ...] = ()
 
+    @property
+    def columns(self) -> list[str]:
+        return list(self.rows[0])
 
-def build(
-    networks: Mapping[str, Network], metrics: Mapping[str, Metrics], published: pd.DataFrame
-) -> list[Table]:
-    """Every table of the page, in order; each variant that has metrics stands in exactly one of them.
+    @property
+    def cells(self) -> list[list[str]]:
+        return [list(row.values()) for row in self.rows]
 
-    `networks` holds the listed variants, in order; `metrics` those of them that were evaluated; `published` is metrics/published.csv,
-    all strings. The four with published figures are always there, the others where something stands in them.
+    @property
+    def align(self) -> list[str]:
+        return ["left" if column.startswith(LEFT_ALIGNED) else "right" for column in self.columns]
+
+
+def build(networks: Networks, results: AllResults, published: pd.DataFrame) -> list[Table]:
+    """Every table of the page, in order.
+
+    `published` is metrics/published.csv, all strings. The four tables with published results are
+    always there, the others only if they have rows.
     """
-    synthetic = {
-        name: metrics[name]
-        for name in networks
-        if name in metrics and metrics[name].data == "synthetic"
-    }
+    found = {name: results[name] for name in networks if name in results}
+    synthetic = {name: run for name, run in found.items() if run.synthetic}
     short = {
-        name: metrics[name]
-        for name in networks
-        if name in metrics and metrics[name].short and name not in synthetic
+        name: run
+        for name, run in found.items()
+        if name not in synthetic and recognize(run.parameters).short
     }
-    full = {
-        name: metrics[name]
-        for name in networks
-        if name in metrics and name not in synthetic and name not in short
-    }
-    rows, paper_rows = (
-        original_rows(networks, metrics, set(published["network"])),
-        paper_rows_of(networks, full, published),
-    )
-    placed = {*rows.values(), *paper_rows.values(), *synthetic, *short}
+    full = {name: run for name, run in found.items() if name not in {**synthetic, **short}}
+    original = original_rows(networks, found, set(published["network"]))
+    paper = paper_rows(networks, full, published)
+    placed = {*original.values(), *paper.values(), *synthetic, *short}
+    further = [name for name in networks if name not in placed]
     tables = [
-        _variants(
-            "Further variants", networks, [name for name in networks if name not in placed], full
-        )
+        _variants("Further variants", networks, further, full),
+        _published("ResNet v1", _rows(published, "1"), original, full, _beside_original),
+        _published("ResNet v2", _rows(published, "2"), original, full, _beside_original),
+        _published(
+            "ResNet v1, the paper's recipe",
+            _rows(published, "1", with_paper=True),
+            paper,
+            full,
+            _beside_paper,
+        ),
+        _published(
+            "ResNet v2, the paper's width and recipe",
+            _rows(published, "2", with_paper=True),
+            paper,
+            full,
+            _beside_paper,
+        ),
+        _variants("Short runs", networks, list(short), short, notes.SHORT),
+        _variants("Synthetic data", networks, list(synthetic), synthetic, notes.SYNTHETIC),
     ]
-    for version, mark in (("1", ""), ("2", " [1]")):
-        part = published[published["version"] == version]
-        figures = {
-            network: full[rows[network]] for network in part["network"] if rows.get(network) in full
-        }
-        frame = pd.DataFrame(
-            [_beside_original(row, rows, figures, mark) for row in part.to_dict("records")]
-        )
-        _add_setup(frame, list(part["network"]), figures)
-        tables.append(Table(f"ResNet v{version}", frame, below=_below(figures)))
-    for version, title, mark in (
-        ("1", "ResNet v1, the paper's recipe", " [9]"),
-        ("2", "ResNet v2, the paper's width and recipe", ""),
-    ):
-        part = published[
-            (published["version"] == version)
-            & ~published["paper_accuracy"].isin(["-", NOT_BUILDABLE])
-        ]
-        figures = {
-            network: full[paper_rows[network]]
-            for network in part["network"]
-            if paper_rows.get(network) in full
-        }
-        frame = pd.DataFrame(
-            [_beside_paper(row, paper_rows, figures, mark) for row in part.to_dict("records")]
-        )
-        _add_setup(frame, list(part["network"]), figures)
-        tables.append(Table(title, frame, below=_below(figures)))
-    warning = "Trained for fewer epochs than the recipe asks: not comparable with the tables above."
-    tables.append(_variants("Short runs", networks, list(short), short, warning))
-    banner = "**Not CIFAR-10**, but small made images, to show that the pipeline works. These accuracies compare with no other figure."
-    tables.append(_variants("Synthetic data", networks, list(synthetic), synthetic, banner))
-    return [table for table in tables if len(table.frame)]
+    return [table for table in tables if table.rows]
 
 
-def original_rows(
-    networks: Mapping[str, Network], metrics: Mapping[str, Metrics], published: Collection[str]
-) -> dict[str, str]:
-    """Which listed variant fills the row of which of the original's networks: the section of that name, else `model`.
-
-    Only one that is not trained yet, or that was trained on CIFAR-10 by the original's recipe, for all its epochs and no more.
-    """
-    rows: dict[str, str] = {}
-    for name in sorted(networks, key=lambda name: name == "model"):
-        network = networks[name].name
-        if (
-            network in published
-            and name in (network, "model")
-            and (name not in metrics or _by_recipe(metrics[name], "original"))
-        ):
-            rows.setdefault(network, name)
-    return rows
-
-
-def paper_rows_of(
-    networks: Mapping[str, Network], full: Mapping[str, Metrics], published: pd.DataFrame
-) -> dict[str, str]:
-    """Which listed variant fills the row of which of the papers' networks: one of that network, trained by the paper's recipe.
-
-    In version 2 that is the network of the paper's width.
-    """
-    figures = published[
-        ~published["paper_accuracy"].isin(["-", NOT_BUILDABLE])
-        & ~published["network"].isin(ELSEWHERE)
-    ]
-    rows: dict[str, str] = {}
-    for name in sorted(networks, key=lambda name: (name != networks[name].family, name == "model")):
-        network = networks[name]
-        same = network.width == (
-            "paper" if network.version == 2 else "original"
-        ) and network.family in set(figures["network"])
-        if same and name in full and _by_recipe(full[name], "paper"):
-            rows.setdefault(network.family, name)
-    return rows
-
-
-def _by_recipe(run: Metrics, recipe: str) -> bool:
-    """Whether a figure may stand beside those published under a recipe."""
-    return run.data == "cifar10" and run.full and run.recipe == recipe
-
-
-def markdown(tables: Sequence[Table], left_out: str) -> str:
-    """The whole page, metrics/README.md; `left_out` is the line on files that stand in no table, or empty."""
-    blocks = [f"# {TITLE}", RENDERED, *READING, left_out]
+def page(tables: Sequence[Table], left_out: str) -> str:
+    """The whole of metrics/README.md; `left_out` is the line on files in no table, or empty."""
+    blocks = [f"# {notes.TITLE}", notes.RENDERED, *notes.READING, left_out]
     for table in tables:
-        frame = table.frame.map(
-            lambda cell: cell.replace("|", "\\|")
-        )  # a device's name comes from outside
-        blocks += [f"## {table.title}", table.above, _tabulated(frame, "pipe"), *table.below]
-    blocks += ["## Notes", "\n".join(f"{i}. {note}" for i, note in enumerate(NOTES, 1))]
-    return "\n\n".join(block for block in blocks if block) + "\n"
+        text = markdown.table(table.columns, table.cells, table.align)
+        blocks += [f"## {table.title}", table.above, text, *table.below]
+    numbered = [f"{number}. {note}" for number, note in enumerate(notes.NOTES, start=1)]
+    return markdown.page([*blocks, "## Notes", "\n".join(numbered)])
 
 
 def plain(tables: Sequence[Table], left_out: str) -> str:
-    """The same tables for a terminal of 140 columns, with the marks of the notes but not their text."""
+    """The same tables for a terminal, with the marks of the notes but without the notes."""
     blocks = []
     for table in tables:
-        widths = {"Device": 12 if "Setup" in table.frame else 22, "Setup": 14}
-        wrapped = [widths.get(str(column)) for column in table.frame]
-        text = _tabulated(table.frame, "simple", maxcolwidths=wrapped, maxheadercolwidths=10)
-        blocks.append(
-            "\n".join([table.title, *filter(None, [table.above]), "", text, *table.below])
-        )
+        widths = {"Device": 12 if "Setup" in table.columns else 22, "Setup": 14}
+        text = markdown.text_table(table.columns, table.cells, table.align, widths)
+        heading = [line for line in (table.title, table.above) if line]
+        blocks.append("\n".join([*heading, "", text, *table.below]))
     return "\n\n".join(filter(None, [*blocks, left_out])).replace("**", "").replace("`", "")
 
 
-def _variants(
+def _rows(published: pd.DataFrame, version: str, with_paper: bool = False) -> list[PublishedRow]:
+    """The published rows of a version of the network, all or those with a paper's accuracy."""
+    chosen = published["version"] == version
+    if with_paper:
+        chosen &= ~published["paper_accuracy"].isin(["-", NOT_BUILDABLE])
+    return list(published[chosen].to_dict("records"))
+
+
+def _published(
     title: str,
-    networks: Mapping[str, Network],
-    names: Sequence[str],
-    metrics: Mapping[str, Metrics],
-    above: str = "",
+    published: Sequence[PublishedRow],
+    variants: Mapping[str, str],
+    full: AllResults,
+    cells_of: Callable[[PublishedRow, str, Results | None], dict[str, str]],
 ) -> Table:
-    """A table of ours alone, a row for each of `names`; with the epochs where `above` warns of what stands in it."""
-    figures = {name: metrics[name] for name in names if name in metrics}
+    """A table with a row per published network; `variants` has the variant for each network."""
+    networks = [row["network"] for row in published]
+    found = {name: full[variants[name]] for name in networks if variants.get(name) in full}
+    rows = [
+        cells_of(row, _model(row["network"], variants), found.get(row["network"]))
+        for row in published
+    ]
+    return Table(title, _with_setup(rows, networks, found), below=_below(found))
+
+
+def _variants(
+    title: str, networks: Networks, names: Sequence[str], results: AllResults, above: str = ""
+) -> Table:
+    """A table of our results alone; it has the epochs where `above` warns about its contents."""
+    found = {name: results[name] for name in names if name in results}
     rows = []
     for name in names:
-        run = figures.get(name)
-        epochs = (
-            {"Epochs": f"{run.epochs} of {run.recipe_epochs}" if run else NONE} if above else {}
-        )
-        rows.append(
-            {
-                "Variant": name,
-                "Network": networks[name].name,
-                "n": str(networks[name].n),
-                **epochs,
-                **_ours(run),
-            }
-        )
-    frame = pd.DataFrame(rows)
-    _add_setup(frame, names, figures)
-    return Table(title, frame, above, _below(figures))
+        row = {"Variant": name, "Network": networks[name].name, "n": str(networks[name].n)}
+        if above:
+            recognized = recognize(found[name].parameters)
+            row["Epochs"] = f"{recognized.epochs} of {recognized.published_epochs}"
+        rows.append({**row, **cells.ours(found.get(name))})
+    return Table(title, _with_setup(rows, names, found), above, _below(found))
 
 
-def _beside_original(
-    row: Mapping[Hashable, str], rows: Mapping[str, str], figures: Mapping[str, Metrics], mark: str
-) -> dict[str, str]:
-    """A row of the original's table with ours beside it, like next to like."""
-    network = row["network"]
-    ours = _ours(figures.get(network), NOT_BUILDABLE if row["n"] == NOT_BUILDABLE else NONE)
-    cells = {
-        "Model": _model(network, rows),
+def _beside_original(row: PublishedRow, model: str, results: Results | None) -> dict[str, str]:
+    """A row of the original's tables, with our result beside it."""
+    ours = cells.ours(results, NOT_BUILDABLE if row["n"] == NOT_BUILDABLE else NONE)
+    mark = " [1]" if row["version"] == "2" else ""
+    found = {
+        "Model": model,
         "n": row["n"],
         "Accuracy %": ours["Accuracy %"],
         "Original, 200 epochs, % [3–8]": row["original_accuracy"],
@@ -258,20 +166,17 @@ def _beside_original(
         "Device": ours["Device"],
         f"Parameters{mark}": ours["Parameters"],
     }
-    return {column: NONE if cell == "-" else cell for column, cell in cells.items()}
+    return {column: NONE if cell == "-" else cell for column, cell in found.items()}
 
 
-def _beside_paper(
-    row: Mapping[Hashable, str], rows: Mapping[str, str], figures: Mapping[str, Metrics], mark: str
-) -> dict[str, str]:
-    """A paper's figure with ours of the same network beside it."""
+def _beside_paper(row: PublishedRow, model: str, results: Results | None) -> dict[str, str]:
+    """A row of the papers' tables, with our result beside it."""
     network = row["network"]
-    ours = _ours(
-        figures.get(network),
-        NOT_BUILDABLE if row["n"] == NOT_BUILDABLE or network in ELSEWHERE else NONE,
-    )
+    elsewhere = row["n"] == NOT_BUILDABLE or network in OTHER_NETWORK
+    ours = cells.ours(results, NOT_BUILDABLE if elsewhere else NONE)
+    mark = " [9]" if row["version"] == "1" else ""
     return {
-        "Model": _model(network, rows),
+        "Model": model,
         "n": row["n"],
         "Accuracy %": ours["Accuracy %"],
         f"Paper, %{mark}": f"{row['paper_accuracy']} {PAPER_MARKS.get(network, '')}".strip(),
@@ -281,78 +186,43 @@ def _beside_paper(
     }
 
 
-def _model(network: str, rows: Mapping[str, str]) -> str:
-    """A network's name, with that of the variant that fills its row where it is another."""
-    return network if rows.get(network, network) == network else f"{network} ({rows[network]})"
+def _model(network: str, variants: Mapping[str, str]) -> str:
+    """A network's name, with that of the variant in its row where the two differ."""
+    variant = variants.get(network, network)
+    return network if variant == network else f"{network} ({variant})"
 
 
-def _ours(run: Metrics | None, missing: str = NONE) -> dict[str, str]:
-    """The figures of one variant; no accuracy without its number of runs, no spread of a single one."""
-    if run is None:
-        return dict.fromkeys(("Accuracy %", "s/epoch", "Device", "Parameters"), missing)
-    spread = "" if run.accuracy_std is None else f" ± {run.accuracy_std:.2f}"
-    mark = f" {ON_TEST_SET}" if run.holdout == "test" else ""
-    digits = 2 if run.seconds_per_epoch < 10 else 1 if run.seconds_per_epoch < 100 else 0
-    return {
-        "Accuracy %": f"{run.accuracy:.2f}{spread} (n={run.n}){mark}",
-        "s/epoch": f"{run.seconds_per_epoch:.{digits}f}",
-        "Device": " ".join(run.device.split()),
-        "Parameters": f"{run.parameters:,}",
+def _shared(results: AllResults) -> list[bool]:
+    """For each part of the setup, whether all results have the same."""
+    setups = [cells.setup(each) for each in results.values()]
+    return [len(set(values)) == 1 for values in zip(*setups, strict=True)]
+
+
+def _with_setup(
+    rows: Sequence[dict[str, str]], keys: Sequence[str], results: AllResults
+) -> tuple[dict[str, str], ...]:
+    """The rows, with a column for the parts of the setup in which they differ, if any."""
+    shared = _shared(results)
+    if all(shared):
+        return tuple(rows)
+    setups = {
+        key: "; ".join(
+            part for part, same in zip(cells.setup(run), shared, strict=True) if not same
+        )
+        for key, run in results.items()
     }
-
-
-def _setup(run: Metrics) -> tuple[str, ...]:
-    """How a figure was made, a word or two each: what a reader must know before comparing it with another."""
-    return (
-        f"recipe {run.recipe}",
-        f"{run.epochs} epoch{'s' * (run.epochs > 1)}",
-        HOLDOUTS.get(
-            run.holdout,
-            f"best epoch on a held-out {run.holdout.removeprefix('train ')} of the training set",
-        ),
-        f"{' and '.join(f'{name} {run.versions[name]}' for name in run.backends)}, Keras {run.versions['keras']}",
-        run.precision
-        if run.float32_products == "float32"
-        else f"{run.precision} ({run.float32_products} products)".replace("tf32", "TF32"),
+    return tuple(
+        {**row, "Setup": setups.get(key, NONE)} for row, key in zip(rows, keys, strict=True)
     )
 
 
-def _agreed(metrics: Mapping[str, Metrics]) -> list[bool]:
-    return [len(set(values)) == 1 for values in zip(*map(_setup, metrics.values()), strict=True)]
-
-
-def _add_setup(frame: pd.DataFrame, keys: Sequence[str], metrics: Mapping[str, Metrics]) -> None:
-    """Where the rows' setups differ, say in a column in what."""
-    agreed = _agreed(metrics)
-    if not all(agreed):
-        setups = {
-            key: ", ".join(part for part, same in zip(_setup(run), agreed, strict=True) if not same)
-            for key, run in metrics.items()
-        }
-        frame["Setup"] = [setups.get(key, NONE) for key in keys]
-
-
-def _below(metrics: Mapping[str, Metrics]) -> tuple[str, ...]:
-    """The line on what all rows have in common, and the mark's meaning where it stands in the table."""
-    if not metrics:
-        return ("No full run of these on CIFAR-10 yet.",)
-    common = [
-        part
-        for part, same in zip(_setup(next(iter(metrics.values()))), _agreed(metrics), strict=True)
-        if same
-    ]
-    lines = [f"All measured rows: {', '.join(common)}."] if common else []
-    if any(run.holdout == "test" for run in metrics.values()):
-        lines.append(
-            f"{ON_TEST_SET} The best epoch was chosen on the test set itself, the original's way: such an accuracy is too high."
-        )
+def _below(results: AllResults) -> tuple[str, ...]:
+    """What all rows share, and the meaning of the mark where it is in the table."""
+    if not results:
+        return (notes.NO_FULL_RUN,)
+    setup = cells.setup(next(iter(results.values())))
+    common = [part for part, same in zip(setup, _shared(results), strict=True) if same]
+    lines = [f"All measured rows: {'; '.join(common)}."] if common else []
+    if any(run.parameters.holdout.split == "test" for run in results.values()):
+        lines.append(notes.CHOSEN_ON_TEST_SET)
     return tuple(lines)
-
-
-def _tabulated(frame: pd.DataFrame, style: str, **options: Any) -> str:
-    align = ["left" if str(column).startswith(LEFT_ALIGNED) else "right" for column in frame]
-    return str(
-        frame.to_markdown(
-            index=False, tablefmt=style, colalign=align, disable_numparse=True, **options
-        )
-    )

@@ -1,20 +1,46 @@
-"""history.csv, a row an epoch, with the names that keras.callbacks.CSVLogger gives: a DVC plot."""
+"""history.csv: one row per epoch, with the column names of keras.callbacks.CSVLogger; a DVC plot.
+
+Epochs count from 1 and accuracies are in percent. Losses include the l2 terms, as Keras reports
+them, except test_loss, which is the cross-entropy alone.
+"""
 
 import csv
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from resnet.errors import BenchmarkError
 
-COLUMNS = ("epoch", "learning_rate", "loss", "accuracy", "val_loss", "val_accuracy", "seconds")
-HELD_OUT = ("val_loss", "val_accuracy")  # columns only where images are held out
+
+class Epoch(NamedTuple):
+    """The results of one epoch."""
+
+    epoch: int  # from 1
+    loss: float  # mean over the steps, while the weights changed
+    accuracy: float  # percent, on the augmented training images
+    learning_rate: float
+    seconds: float  # of the training steps alone: neither compilation nor evaluation
+    val_loss: float | None = None  # None where no images are held out
+    val_accuracy: float | None = None
+    test_loss: float | None = None  # None where the test images are not watched
+    test_accuracy: float | None = None
 
 
-def write(path: Path, epochs: Sequence[Any]) -> None:
-    """Write epochs, objects with the columns as attributes."""
-    columns = [name for name in COLUMNS if getattr(epochs[0], name) is not None]
+REQUIRED = Epoch._fields[:5]
+OPTIONAL = (Epoch._fields[5:7], Epoch._fields[7:])
+HEADERS = (
+    REQUIRED,
+    REQUIRED + OPTIONAL[0],
+    REQUIRED + OPTIONAL[1],
+    REQUIRED + OPTIONAL[0] + OPTIONAL[1],
+)
+RETRAIN = "train this seed again with `dvc repro --force`"
+
+
+def write(path: Path, epochs: Sequence[Epoch]) -> None:
+    """Write at least one epoch."""
+    columns = [name for name in Epoch._fields if getattr(epochs[0], name) is not None]
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
@@ -22,41 +48,38 @@ def write(path: Path, epochs: Sequence[Any]) -> None:
 
 
 def read(path: Path, epochs: int) -> str:
-    """The text of a history of that many epochs; raises BenchmarkError with the first line that is broken."""
+    """The text of a history of that many epochs; raises BenchmarkError with the first bad line."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
-        raise BenchmarkError(
-            f"{path}: no such file; train this seed anew with `dvc repro --force`"
-        ) from error
+        raise BenchmarkError(f"{path}: no such file; {RETRAIN}") from error
     except UnicodeDecodeError as error:
-        raise BenchmarkError(
-            f"{path}: not text: {error}; train this seed anew with `dvc repro --force`"
-        ) from error
+        raise BenchmarkError(f"{path}: not text: {error}; {RETRAIN}") from error
     lines = text.splitlines()
     header = tuple(lines[0].split(",")) if lines else ()
-    if header not in (COLUMNS, tuple(name for name in COLUMNS if name not in HELD_OUT)):
+    if header not in HEADERS:
+        columns = ",".join(Epoch._fields)
         raise BenchmarkError(
-            f"{path}, line 1: must be {','.join(COLUMNS)}, with the val_ columns or without"
+            f"{path}, line 1: must be {columns}, with or without the val_ and test_ columns"
         )
     for number, line in enumerate(lines[1:], start=2):
-        if not _is_row(line.split(","), len(header), number - 2):
-            raise BenchmarkError(
-                f"{path}, line {number}: must be epoch {number - 2} and {len(header) - 1} numbers, is {line[:100]!r}"
-            )
+        if not _is_row(line.split(","), len(header), number - 1):
+            must = f"must be epoch {number - 1} and {len(header) - 1} numbers"
+            raise BenchmarkError(f"{path}, line {number}: {must}, is {line[:100]!r}")
     if len(lines) - 1 != epochs or not text.endswith("\n"):
         raise BenchmarkError(
-            f"{path}: must have a whole line for each of {epochs} epochs, has {len(lines) - 1}: cut short, or another's"
+            f"{path}: must have one complete line for each of {epochs} epochs, has {len(lines) - 1}"
         )
     return text
 
 
 def _is_row(values: list[str], columns: int, epoch: int) -> bool:
     try:
-        return (
-            len(values) == columns
-            and values[0] == str(epoch)
-            and all(math.isfinite(float(value)) for value in values)
-        )
+        numbers = [float(value) for value in values]
     except ValueError:
         return False
+    return (
+        len(values) == columns
+        and values[0] == str(epoch)
+        and all(math.isfinite(n) for n in numbers)
+    )

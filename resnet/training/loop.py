@@ -1,247 +1,242 @@
-"""The training of one network: a pure step, run over an epoch's draws, epoch after epoch."""
+"""The training of one network: the step of step.py over the draws of draws.py, by epochs."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import keras
 import numpy as np
-from keras import ops, tree
+from keras import ops
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from resnet.backend import Device, compiled, value_and_gradients
+from resnet.backend import compiled
 from resnet.data.arrays import Split
+from resnet.device import Device
 from resnet.errors import BenchmarkError
 from resnet.model import initialize, multiply_adds
-from resnet.params import Augment, Recipe
-from resnet.training import optimizer
-from resnet.training.augment import augment
 from resnet.training.draws import EpochDraws, epoch_draws, holdout_indices, weights_generator
+from resnet.training.history import Epoch
 from resnet.training.normalization import fused
-from resnet.training.schedule import learning_rate, plateau_scale, plateaued, warmed_up
+from resnet.training.schedule import learning_rate
+from resnet.training.step import (
+    State,
+    Sums,
+    Tensor,
+    assign,
+    initial_state,
+    make_eval_step,
+    make_train_step,
+    repeat,
+    to_device,
+    zero_sums,
+)
+from resnet.variant import Augment, Recipe
 
-Tensor = Any  # a tensor of the backend
 EVALUATION_BATCH = 500
 
 
-class State(NamedTuple):
-    """All that a step changes. Vectors, since a few large operations cost less than many small ones."""
-
-    weights: Tensor  # (trainable parameters,) float32
-    stats: (
-        Tensor  # (other parameters,) float32, the moving means and variances of batch normalization
-    )
-    memory: tuple[Tensor, ...]  # the optimizer's, each shaped as weights
-    step: Tensor  # () float32, steps done
-
-
-class Sums(NamedTuple):
-    """Running sums over the steps of an epoch; they stay on the device until somebody looks."""
-
-    loss: Tensor  # () float32, of the steps' mean losses
-    correct: Tensor  # () int32, images
-
-
-class Epoch(NamedTuple):
-    """What an epoch did; losses include the l2 terms, as Keras reports them. Epochs count from 0."""
-
-    epoch: int
-    learning_rate: float
-    loss: float
-    accuracy: float  # of 1, on the images as augmented, while the weights moved
-    val_loss: float | None  # None where no images are held out
-    val_accuracy: float | None
-    seconds: float  # of the steps alone: neither compilation nor evaluation
-
-
 class Images(NamedTuple):
-    """Images (n, 32, 32, 3) and labels (n,), on the device or mapped from the disk, and the indices of those that count."""
+    """Images (n, 32, 32, 3), labels (n,), and the indices of those that are used.
+
+    They are tensors where they are on the device, else arrays that are mapped from the disk.
+    """
 
     images: Tensor
     labels: Tensor
     indices: NDArray[np.int32]
-    resident: bool
+    on_device: bool
 
-    def batches(self, order: NDArray[np.int32]) -> tuple[Tensor, Tensor, NDArray[np.int32]]:
-        """Images, labels, and `order`, any shape of indices, as indices into these: all of them, or just the ones gathered for it."""
-        if self.resident:
+    def gather(self, order: NDArray[np.int32]) -> tuple[Tensor, Tensor, NDArray[np.int32]]:
+        """Images, labels, and `order`, indices of any shape, as indices into these images.
+
+        Images on the device are returned whole, others only those that `order` names.
+        """
+        if self.on_device:
             return self.images, self.labels, order
-        images, labels = (
-            ops.convert_to_tensor(array[order.ravel()]) for array in (self.images, self.labels)
-        )
+        chosen = order.ravel()
+        images, labels = (ops.convert_to_tensor(array[chosen]) for array in self[:2])
         return images, labels, np.arange(order.size, dtype=np.int32).reshape(order.shape)
 
 
-def select(
-    train: Split, test: Split | None, fraction: float, resident: bool = True
-) -> tuple[Images, Images | None]:
-    """The images to train on and those held out: `test` where given, else a fraction of `train`, else None.
+def whole(split: Split, on_device: bool = True) -> Images:
+    """All images of a split."""
+    images, labels = split.images, split.labels
+    if on_device:
+        images, labels = ops.convert_to_tensor(images), ops.convert_to_tensor(labels)
+    return Images(images, labels, np.arange(len(split.images), dtype=np.int32), on_device)
 
-    They are put on the device whole where they are `resident`, and gathered ahead of need otherwise.
+
+def split_holdout(train: Images, fraction: float) -> tuple[Images, Images | None]:
+    """The images to train on, and the held-out ones; None where the fraction is 0.
+
+    Raises BenchmarkError where the fraction of the images rounds to none of them.
     """
-    kept, held_out = holdout_indices(len(train.images), fraction if test is None else 0.0)
-    images = _images(train, kept, resident)
-    if test is not None:
-        return images, _images(test, np.arange(len(test.images), dtype=np.int32), resident)
-    return images, images._replace(indices=held_out) if len(held_out) else None
-
-
-def _images(split: Split, indices: NDArray[np.int32], resident: bool) -> Images:
-    place = ops.convert_to_tensor if resident else lambda array: array
-    return Images(place(split.images), place(split.labels), indices, resident)
+    kept, held_out = holdout_indices(len(train.indices), fraction)
+    if fraction and not len(held_out):
+        raise BenchmarkError(
+            f"train.holdout.fraction is {fraction:g}, which is less than one of the "
+            f"{len(train.indices)} images; raise it, or set it to 0 to hold out none"
+        )
+    held = train._replace(indices=held_out) if len(held_out) else None
+    return train._replace(indices=kept), held
 
 
 class Training:
-    """One run: the model, its recipe and seed. Iterate over `epochs()`; at each, the model holds the weights so far, and `state` all."""
+    """One run: a model, a recipe and a seed. Iterate over `epochs()`.
+
+    After each epoch the model has the weights so far, and `state` all that the next epoch needs.
+    """
 
     state: State
 
     def __init__(
         self,
         model: keras.Model,
+        depth: int,
         recipe: Recipe,
         augmentation: Augment,
         seed: int,
         device: Device,
-        most_steps: int | None = None,
+        max_steps_per_call: int | None = None,
     ):
-        """`most_steps` bounds the steps in one compiled call; None leaves it to `steps_per_call`."""
+        """`depth` is for the warm-up; without max_steps_per_call, a call takes about 2 s."""
         initialize(model, weights_generator(seed))
-        self.model, self.recipe, self.augmentation, self.seed = model, recipe, augmentation, seed
-        self.most_steps = most_steps or steps_at_most(model, recipe.batch_size, device)
-        self.steps = compiled(make_steps(make_step(fused(model), recipe, augmentation)), device.gpu)
-        self.score = compiled(make_score(model), device.gpu)
+        self.model, self.depth, self.recipe, self.seed = model, depth, recipe, seed
+        self.augmentation = augmentation
+        self.max_steps_per_call = max_steps_per_call or default_steps_per_call(
+            model, recipe.batch_size, device
+        )
+        train_step = make_train_step(fused(model), recipe, augmentation)
+        self._train_steps = compiled(repeat(train_step), device.xla)
+        self._eval_step = compiled(make_eval_step(model), device.xla)
         self.compile_seconds = 0.0
 
     def epochs(
         self,
         train: Images,
-        held_out: Images | None,
+        held_out: Images | None = None,
+        test: Images | None = None,
         *,
-        first: int = 0,
+        done: int = 0,
         state: State | None = None,
-        losses: Sequence[float] = (),
+        held_out_losses: Sequence[float] = (),
     ) -> Iterator[Epoch]:
-        """Train, and yield each epoch as it ends; raises BenchmarkError as soon as a loss is seen that is not finite.
+        """Train, and yield each epoch as it ends.
 
-        A run that was interrupted goes on with epoch `first`, from the state before it and the held-out losses until then.
+        The test images are only scored: no decision depends on them. To resume after `done` epochs,
+        pass the state after them and the losses on held-out images so far. Raises BenchmarkError as
+        soon as a loss that is not finite is read.
         """
-        if len(train.indices) < self.recipe.batch_size:
+        recipe = self.recipe
+        if len(train.indices) < recipe.batch_size:
             raise BenchmarkError(
-                f"batch_size is {self.recipe.batch_size}, but there are only {len(train.indices)} images to train on"
+                f"batch_size is {recipe.batch_size}, but there are only {len(train.indices)} "
+                "images to train on"
             )
-        self.state = (
-            first_state(self.model, self.recipe.optimizer)
-            if state is None
-            else tree.map_structure(ops.convert_to_tensor, state)
-        )
+        if state is None:
+            self.state = initial_state(self.model, recipe.optimizer)
+        else:
+            self.state = to_device(state)
         assign(self.model, self.state)
-        warmup = self.recipe.warmup
-        drops = warmed_up(
-            [(drop.epoch, drop.factor) for drop in self.recipe.drops], warmup.epochs, warmup.factor
-        )
-        held_out_losses = list(losses)
-        if first < self.recipe.epochs:
-            self.compile_seconds = self._compile(self.state, train)
-        for epoch in range(first, self.recipe.epochs):
-            rate = learning_rate(epoch, self.recipe.learning_rate, drops)
-            if held_out:
-                scale = plateau_scale(
-                    held_out_losses, self.recipe.plateau_factor, self.recipe.plateau_patience
-                )
-                rate = plateaued(rate, scale, self.recipe.plateau_min_rate)
+        losses = list(held_out_losses)
+        if done < recipe.epochs:
+            self.compile_seconds = self._compile(train)
+        for index in range(done, recipe.epochs):
+            rate = learning_rate(recipe, self.depth, index, losses)
             start = time.perf_counter()
-            self.state, loss, accuracy = self._run_epoch(self.state, train, epoch, rate)
-            seconds = time.perf_counter() - start
+            loss, accuracy = self._train_epoch(train, index, rate)
+            seconds = round(time.perf_counter() - start, 3)
             assign(self.model, self.state)
-            val_loss, val_accuracy = (
-                self.evaluate(self.state, held_out) if held_out else (None, None)
+            epoch = Epoch(index + 1, loss, accuracy, rate, seconds)
+            if held_out:
+                entropy, l2_terms, accuracy = self.evaluate(held_out)
+                epoch = epoch._replace(val_loss=entropy + l2_terms, val_accuracy=accuracy)
+                losses.append(entropy + l2_terms)
+            if test:
+                entropy, _, accuracy = self.evaluate(test)
+                epoch = epoch._replace(test_loss=entropy, test_accuracy=accuracy)
+            yield epoch
+
+    def evaluate(self, data: Images) -> tuple[float, float, float]:
+        """Mean cross-entropy, l2 terms, and accuracy in percent over all images, not augmented."""
+        entropy_sum, correct_sum, l2_terms = 0.0, 0, 0.0
+        for start in range(0, len(data.indices), EVALUATION_BATCH):
+            batch = data.indices[start : start + EVALUATION_BATCH]
+            entropy, penalty, correct = self._eval_step(
+                self.state.weights, self.state.stats, *data.gather(batch)
             )
-            if val_loss is not None:
-                held_out_losses.append(val_loss)
-            yield Epoch(epoch, rate, loss, accuracy, val_loss, val_accuracy, round(seconds, 3))
+            entropy_sum, l2_terms = entropy_sum + float(entropy), float(penalty)
+            correct_sum += int(correct)
+        count = len(data.indices)
+        return entropy_sum / count, l2_terms, 100 * correct_sum / count
 
-    def _run_epoch(
-        self, state: State, train: Images, epoch: int, rate: float
-    ) -> tuple[State, float, float]:
-        """All steps of an epoch; returns the new state, the mean loss and the accuracy."""
-        recipe, shift, flip = self.recipe, self.augmentation.shift, self.augmentation.flip
+    def _train_epoch(self, train: Images, index: int, rate: float) -> tuple[float, float]:
+        """All steps of an epoch; returns the mean loss and the accuracy in percent."""
+        recipe = self.recipe
         draws = epoch_draws(
-            self.seed, epoch, train.indices, recipe.batch_size, shift, flip, recipe.crop
+            self.seed,
+            index,
+            train.indices,
+            recipe.batch_size,
+            self.augmentation.shift,
+            self.augmentation.flip,
+            recipe.crop,
         )
-        steps, length = len(draws.order), steps_per_call(len(draws.order), self.most_steps)
-        rate_tensor, sums = ops.convert_to_tensor(rate, "float32"), no_sums()
-        done, before = 0, None
-        with tqdm(
-            total=steps,
-            desc=f"epoch {epoch + 1}/{recipe.epochs}",
-            unit="step",
-            leave=False,
-            disable=None,
-        ) as bar:
-            for call in _ahead(train, draws, length):
-                state, sums = self.steps(state, sums, rate_tensor, *call)
-                if before:  # look at the call before, so that the device always has the next one
+        steps = len(draws.order)
+        length = steps_per_call(steps, self.max_steps_per_call)
+        rate_tensor, sums = ops.convert_to_tensor(rate, "float32"), zero_sums()
+        done, previous = 0, None
+        title = f"epoch {index + 1}/{recipe.epochs}"
+        with tqdm(total=steps, desc=title, unit="step", leave=False, disable=None) as bar:
+            for call in _prefetch(train, draws, length):
+                self.state, sums = self._train_steps(self.state, sums, rate_tensor, *call)
+                if previous:  # read the sums of the call before, so that the device never waits
                     done += length
-                    loss, accuracy = self._look(before, done, epoch, rate)
-                    bar.set_postfix(
-                        loss=f"{loss:.3f}", accuracy=f"{100 * accuracy:.2f}%", refresh=False
-                    )
+                    loss, accuracy = self._read_metrics(previous, done, index, rate)
+                    bar.set_postfix(loss=f"{loss:.3f}", accuracy=f"{accuracy:.2f}%", refresh=False)
                     bar.update(length)
-                before = sums
-        return state, *self._look(sums, steps, epoch, rate)
+                previous = sums
+        return self._read_metrics(sums, steps, index, rate)
 
-    def _look(self, sums: Sums, steps: int, epoch: int, rate: float) -> tuple[float, float]:
-        """Mean loss and accuracy after that many steps of an epoch; waits for the device."""
-        loss, accuracy = (
-            float(sums.loss) / steps,
-            float(sums.correct) / (steps * self.recipe.batch_size),
-        )
+    def _read_metrics(self, sums: Sums, steps: int, index: int, rate: float) -> tuple[float, float]:
+        """Mean loss and accuracy in percent after that many steps; waits for the device."""
+        loss = float(sums.loss) / steps
+        accuracy = 100 * float(sums.correct) / (steps * self.recipe.batch_size)
         if not np.isfinite(loss):
             raise BenchmarkError(
-                f"loss {loss} in epoch {epoch + 1}, at a learning rate of {rate:g}: lower learning_rate"
+                f"loss {loss} in epoch {index + 1}, at a learning rate of {rate:g}: "
+                "lower learning_rate"
             )
         return loss, accuracy
 
-    def evaluate(self, state: State, data: Images) -> tuple[float, float]:
-        """Loss, its l2 terms included, and accuracy over all of the images, not augmented."""
-        loss, correct = 0.0, 0
-        for start in range(0, len(data.indices), EVALUATION_BATCH):
-            batch = data.indices[start : start + EVALUATION_BATCH]
-            entropy, penalty, right = self.score(state.weights, state.stats, *data.batches(batch))
-            loss += float(entropy) + float(penalty) * len(batch)
-            correct += int(right)
-        return loss / len(data.indices), correct / len(data.indices)
+    def _compile(self, train: Images) -> float:
+        """Compile; returns the seconds that the first call takes longer than the second.
 
-    def _compile(self, state: State, train: Images) -> float:
-        """Seconds that the first call takes longer than the second; a call is pure, so nothing of either stays."""
+        The steps are pure functions, so nothing of either call remains.
+        """
         batch_size = self.recipe.batch_size
-        length = steps_per_call(len(train.indices) // batch_size, self.most_steps)
+        length = steps_per_call(len(train.indices) // batch_size, self.max_steps_per_call)
         order = train.indices[: length * batch_size].reshape(length, batch_size)
-        still = np.zeros((*order.shape, 2), np.float32), np.zeros(order.shape, bool)
-        seconds = []
+        shifts, flips = np.zeros((*order.shape, 2), np.float32), np.zeros(order.shape, bool)
+        rate, seconds = ops.convert_to_tensor(0.0, "float32"), []
         for _ in range(2):
             start = time.perf_counter()
-            _, sums = self.steps(
-                state,
-                no_sums(),
-                ops.convert_to_tensor(0.0, "float32"),
-                *train.batches(order),
-                *still,
+            _, sums = self._train_steps(
+                self.state, zero_sums(), rate, *train.gather(order), shifts, flips
             )
             float(sums.loss)  # wait for the device
             seconds.append(time.perf_counter() - start)
         return max(0.0, seconds[0] - seconds[1])
 
 
-def steps_at_most(model: keras.Model, batch_size: int, device: Device) -> int:
-    """The most steps in one call that end within some 2 s, so that signals are heard.
+def default_steps_per_call(model: keras.Model, batch_size: int, device: Device) -> int:
+    """The most steps that one call takes within some 2 s, so that signals are handled in time.
 
-    A step takes three times the multiply-adds of its forward pass; counted here are 10^11 a second, which two cores of 2024
-    reach, and the original's table shows 1.7 to 3.2 times that for a GTX 1080 Ti. One on JAX's CPU, where XLA gives a loop's
-    body one thread.
+    A step takes three times the multiply-adds of its forward pass. 10^11 of them per second are
+    assumed, which two CPU cores of 2024 reach; the original's table implies 1.7 to 3.2 times that
+    for a GTX 1080 Ti. On JAX's CPU it is one, since XLA runs a loop's body on one thread there.
     """
     if device.backend == "jax" and not device.gpu:
         return 1
@@ -249,161 +244,20 @@ def steps_at_most(model: keras.Model, batch_size: int, device: Device) -> int:
 
 
 def steps_per_call(steps: int, most: int) -> int:
-    """The largest divisor of an epoch's steps that is at most `most`: calls of one length are compiled once."""
+    """The largest divisor of an epoch's steps that is at most `most`: one length compiles once."""
     return max(length for length in range(1, min(steps, most) + 1) if steps % length == 0)
 
 
-def _ahead(data: Images, draws: EpochDraws, length: int) -> Iterator[tuple[Any, ...]]:
-    """What each call of an epoch takes, `length` steps of it; a thread gathers the next one's images while one is at work."""
+def _prefetch(data: Images, draws: EpochDraws, length: int) -> Iterator[tuple[Any, ...]]:
+    """The arguments of each call of an epoch, `length` steps each.
+
+    A thread gathers the next call's images while the device works on this one.
+    """
     parts = [array.reshape(-1, length, *array.shape[1:]) for array in draws]
     with ThreadPoolExecutor(1) as thread:
-        coming = thread.submit(data.batches, parts[0][0])
+        coming = thread.submit(data.gather, parts[0][0])
         for number, (_, shifts, flips) in enumerate(zip(*parts, strict=True), start=1):
             images, labels, order = coming.result()
             if number < len(parts[0]):
-                coming = thread.submit(data.batches, parts[0][number])
+                coming = thread.submit(data.gather, parts[0][number])
             yield images, labels, order, shifts, flips
-
-
-def make_step(
-    model: keras.Model, recipe: Recipe, augmentation: Augment
-) -> Callable[..., tuple[State, Sums]]:
-    """The training step: (state, sums, rate, images, labels, indices, shifts, flips) to the next (state, sums).
-
-    A pure function, the same on every backend: what keras.Model's own train_step does to the same batch.
-    """
-    crossentropy = keras.losses.SparseCategoricalCrossentropy()
-    moves = augmentation.shift > 0 or augmentation.flip or recipe.crop > 0
-    order = 0 if recipe.crop else augmentation.order
-    trainable = [variable.shape for variable in model.trainable_variables]
-    others = [variable.shape for variable in model.non_trainable_variables]
-
-    def step(
-        state: State,
-        sums: Sums,
-        rate: Tensor,
-        images: Tensor,
-        labels: Tensor,
-        indices: Tensor,
-        shifts: Tensor,
-        flips: Tensor,
-    ) -> tuple[State, Sums]:
-        x, y = ops.take(images, indices, axis=0), ops.take(labels, indices)
-        if moves:
-            x = augment(x, shifts, flips, order, padded=recipe.crop > 0)
-
-        def objective(weights: list[Tensor]) -> tuple[Tensor, tuple[list[Tensor], Tensor]]:
-            probabilities, stats, penalties = model.stateless_call(
-                weights, unpack(state.stats, others), x, training=True, return_losses=True
-            )
-            return crossentropy(y, probabilities) + sum(penalties), (stats, probabilities)
-
-        loss, (stats, probabilities), gradients = value_and_gradients(
-            objective, unpack(state.weights, trainable)
-        )
-        weights, memory = optimizer.update(
-            recipe.optimizer,
-            state.weights,
-            pack(gradients),
-            state.memory,
-            state.step + 1,
-            rate,
-            recipe.momentum,
-        )
-        correct = ops.sum(
-            ops.cast(ops.argmax(probabilities, axis=1) == ops.cast(y, "int32"), "int32")
-        )
-        return State(weights, pack(stats), memory, state.step + 1), Sums(
-            sums.loss + loss, sums.correct + correct
-        )
-
-    return step
-
-
-def make_steps(step: Callable[..., tuple[State, Sums]]) -> Callable[..., tuple[State, Sums]]:
-    """Several steps in one call: as `step`, with a leading axis of steps on the indices, shifts and flips."""
-
-    def steps(
-        state: State,
-        sums: Sums,
-        rate: Tensor,
-        images: Tensor,
-        labels: Tensor,
-        indices: Tensor,
-        shifts: Tensor,
-        flips: Tensor,
-    ) -> tuple[State, Sums]:
-        def one(i: Tensor, carried: tuple[State, Sums]) -> tuple[State, Sums]:
-            return step(*carried, rate, images, labels, indices[i], shifts[i], flips[i])
-
-        length = indices.shape[0]
-        return (
-            one(0, (state, sums)) if length == 1 else ops.fori_loop(0, length, one, (state, sums))
-        )
-
-    return steps
-
-
-def make_score(model: keras.Model) -> Callable[..., tuple[Tensor, Tensor, Tensor]]:
-    """(weights, stats, images, labels, indices) to the summed cross-entropy, the l2 terms and the number of right answers."""
-    trainable = [variable.shape for variable in model.trainable_variables]
-    others = [variable.shape for variable in model.non_trainable_variables]
-
-    def score(
-        weights: Tensor, stats: Tensor, images: Tensor, labels: Tensor, indices: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        x, y = ops.take(images, indices, axis=0), ops.take(labels, indices)
-        probabilities, _, penalties = model.stateless_call(
-            unpack(weights, trainable), unpack(stats, others), x, training=False, return_losses=True
-        )
-        entropy = ops.sum(keras.losses.sparse_categorical_crossentropy(y, probabilities))
-        correct = ops.sum(
-            ops.cast(ops.argmax(probabilities, axis=1) == ops.cast(y, "int32"), "int32")
-        )
-        return entropy, sum(penalties), correct
-
-    return score
-
-
-def first_state(model: keras.Model, kind: str) -> State:
-    """The state before the first step, from the model's weights, for an optimizer of that kind."""
-    weights = pack([variable.value for variable in model.trainable_variables])
-    stats = pack([variable.value for variable in model.non_trainable_variables])
-    return State(
-        weights, stats, optimizer.slots(kind, weights), ops.convert_to_tensor(0.0, "float32")
-    )
-
-
-def on_host(state: State) -> State:
-    """A copy of a state as NumPy arrays."""
-    return tree.map_structure(lambda tensor: np.array(ops.convert_to_numpy(tensor)), state)  # type: ignore[no-any-return]
-
-
-def assign(model: keras.Model, state: State) -> None:
-    """Give the model the weights and statistics of a state."""
-    for variables, vector in (
-        (model.trainable_variables, state.weights),
-        (model.non_trainable_variables, state.stats),
-    ):
-        for variable, value in zip(
-            variables, unpack(vector, [variable.shape for variable in variables]), strict=True
-        ):
-            variable.assign(value)
-
-
-def pack(tensors: list[Tensor]) -> Tensor:
-    """Tensors of any shapes as one vector."""
-    return ops.concatenate([ops.reshape(tensor, (-1,)) for tensor in tensors])
-
-
-def unpack(vector: Tensor, shapes: list[tuple[int, ...]]) -> list[Tensor]:
-    """A vector as tensors of these shapes, in order."""
-    ends = np.cumsum([int(np.prod(shape)) for shape in shapes])[:-1]
-    return [
-        ops.reshape(part, shape)
-        for part, shape in zip(ops.split(vector, ends.tolist()), shapes, strict=True)
-    ]
-
-
-def no_sums() -> Sums:
-    return Sums(ops.convert_to_tensor(0.0, "float32"), ops.convert_to_tensor(0, "int32"))

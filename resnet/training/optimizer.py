@@ -1,7 +1,8 @@
-"""Adam and SGD as pure functions of one long vector of weights: a few large operations a step where Keras has many small ones.
+"""Adam and SGD as pure functions of one vector of weights.
 
-The arithmetic is that of keras.optimizers, operation for operation, so the results are its results. (Keras' own
-`stateless_apply` does not exist on TensorFlow.)
+A few operations on one long vector cost less than many on short ones. The arithmetic is that of
+keras.optimizers, operation for operation, so the results are equal. (Keras' own `stateless_apply`
+does not exist on TensorFlow.)
 """
 
 from typing import Any
@@ -11,8 +12,11 @@ from keras import ops
 Tensor = Any  # a tensor of the backend
 
 
-def slots(kind: str, weights: Tensor) -> tuple[Tensor, ...]:
-    """The optimizer's memory before the first step: adam's two moments, or sgd's velocity, each shaped as the weights."""
+def initial_state(kind: str, weights: Tensor) -> tuple[Tensor, ...]:
+    """The optimizer's state before the first step, each part shaped as the weights.
+
+    adam has two moments, sgd a velocity.
+    """
     return (ops.zeros_like(weights),) * {"adam": 2, "sgd": 1}[kind]
 
 
@@ -20,29 +24,32 @@ def update(
     kind: str,
     weights: Tensor,
     gradient: Tensor,
-    memory: tuple[Tensor, ...],
+    state: tuple[Tensor, ...],
     step: Tensor,
     rate: Tensor,
     momentum: float,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """One step: weights and gradient (parameters,); `step` counts from 1, a float; returns the new weights and memory."""
+    """One step: weights and gradient (parameters,) to the new weights and optimizer state.
+
+    `step` counts from 1 and is a float.
+    """
     if kind == "adam":
-        return adam(weights, gradient, memory, step, rate)
-    return sgd(weights, gradient, memory, rate, momentum)
+        return adam(weights, gradient, state, step, rate)
+    return sgd(weights, gradient, state, rate, momentum)
 
 
 def adam(
     weights: Tensor,
     gradient: Tensor,
-    memory: tuple[Tensor, ...],
+    state: tuple[Tensor, ...],
     step: Tensor,
     rate: Tensor,
     beta_1: float = 0.9,
     beta_2: float = 0.999,
     epsilon: float = 1e-7,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """Kingma and Ba, arXiv:1412.6980, with Keras' defaults and its place of epsilon."""
-    first, second = memory
+    """Kingma and Ba, arXiv:1412.6980, with Keras' defaults and epsilon where Keras adds it."""
+    first, second = state
     alpha = rate * ops.sqrt(1 - ops.power(beta_2, step)) / (1 - ops.power(beta_1, step))
     first = first + (gradient - first) * (1 - beta_1)
     second = second + (ops.square(gradient) - second) * (1 - beta_2)
@@ -50,9 +57,9 @@ def adam(
 
 
 def sgd(
-    weights: Tensor, gradient: Tensor, memory: tuple[Tensor, ...], rate: Tensor, momentum: float
+    weights: Tensor, gradient: Tensor, state: tuple[Tensor, ...], rate: Tensor, momentum: float
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """Stochastic gradient descent with classical momentum, the rate inside the velocity, as keras.optimizers.SGD has it."""
-    (velocity,) = memory
+    """Classical momentum with the rate inside the velocity, as in keras.optimizers.SGD."""
+    (velocity,) = state
     velocity = velocity * momentum - gradient * rate
     return weights + velocity, (velocity,)

@@ -9,13 +9,15 @@ from typing import Literal
 
 from pydantic import Field
 
-from resnet.backend import Device
-from resnet.params import Augment, Holdout, Network, Recipe
+from resnet.device import Device
+from resnet.params import Holdout
 from resnet.schema import Count, Index, NotNegative, Schema, Sha256
+from resnet.variant import Augment, Network, Recipe
 
 MODELS = Path("models")
 RECORD, HISTORY = "training.json", "history.csv"
-LAST, BEST = "last.keras", "best.keras"  # the second only where images are held out
+LAST: Literal["last.keras"] = "last.keras"
+BEST: Literal["best.keras"] = "best.keras"  # only where images are held out
 
 
 class TrainingParameters(Schema):
@@ -43,6 +45,21 @@ class Identity(Schema):
     environment: dict[str, str | None]  # variables that may change the last bits
 
 
+class Change(Schema):
+    """A part of the identity that differs between two of a training's starts."""
+
+    key: str  # dotted, as in training.json
+    before: str | None
+    after: str | None
+
+
+class Start(Schema):
+    """A start of a training. After an interruption there are several."""
+
+    epoch: Count  # the first that it trained
+    changes: list[Change]  # since the state that it resumed; none: bit-identical weights
+
+
 class TrainingRecord(Schema):
     """All of training.json. Epochs count from 1, times are in seconds, memory is in 10^6 bytes."""
 
@@ -57,10 +74,15 @@ class TrainingRecord(Schema):
     compile_seconds: NotNegative
     checkpoint_seconds: NotNegative
     peak_memory_mb: Index
-    starts: list[Count]  # the epoch that each start began with; several after an interruption
+    starts: list[Start]
     classes: list[str]
     pixel_mean_sha256: Sha256  # of what was subtracted from every image
     checkpoints: dict[str, Sha256]  # by file name
+
+    @property
+    def exact(self) -> bool:
+        """Whether the weights are those of an uninterrupted training."""
+        return not any(start.changes for start in self.starts)
 
 
 def model_folder(variant: str, seed: int) -> Path:

@@ -1,20 +1,18 @@
-"""What a training has done, kept on disk so that a killed run loses nothing: outside of DVC's graph, whose outputs a failed stage loses.
+"""The states of unfinished trainings on disk, from which a killed one resumes.
 
-Below $DVC_ROOT/.resume lies a folder a run, named after a fingerprint of all that determines its result. It holds the states after its
-last two saved epochs, epoch<number>-<SHA-256>.npz; once the run is trained, only result-<hash>, a copy of what it gave DVC. That stays
-until the hash is found in dvc.lock: a dvc that is killed before it records the stage gets the result back at once.
+They are outside of DVC's graph, since DVC removes the outputs of a stage that fails. Below
+$DVC_ROOT/.resume there is one folder per training, named after the fingerprint of its identity. It
+contains identity.json and the states after the last two saved epochs, epoch<number>-<SHA-256>.npz.
+When the training is done, result-<hash>, a copy of its output, replaces the states, until that
+hash is found in dvc.lock: if dvc is killed before it records the stage, the next run restores it.
 """
 
-import fcntl
 import hashlib
 import io
 import json
 import os
 import shutil
-import socket
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,13 +21,16 @@ import yaml
 from numpy.typing import NDArray
 
 from resnet.errors import BenchmarkError
-from resnet.files import replaced, sha256
+from resnet.files import replaced, sha256, sync, write_json
+from resnet.schema import validate_json
+from resnet.training.record import Identity
 
-KEPT = 2  # states: where the last is damaged, the one before it is used
+KEPT = 2  # states: if the last one is damaged, the one before it is used
+IDENTITY = "identity.json"
 
 
 class Saved(NamedTuple):
-    """A state as it lies on disk."""
+    """A state in the form in which it is saved."""
 
     epochs: int  # that are done
     arrays: Mapping[str, NDArray[Any]]
@@ -37,14 +38,19 @@ class Saved(NamedTuple):
 
 
 class Store:
-    """The folder of one run."""
+    """The folder of one training."""
 
     def __init__(self, folder: Path):
         self.folder = folder
 
-    def save(self, saved: Saved) -> None:
-        """Write a state beside the others, then drop all but the last two; raises BenchmarkError where that fails, the others untouched."""
+    def save(self, saved: Saved, identity: Identity) -> None:
+        """Write a state, then remove all but the last two.
+
+        Raises BenchmarkError where that fails; the earlier states are then untouched.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
+        if not (self.folder / IDENTITY).exists():
+            write_json(self.folder / IDENTITY, identity.model_dump(mode="json"))
         partial = self.folder / f".epoch{saved.epochs}.partial"
         notes = np.frombuffer(json.dumps(saved.notes).encode(), np.uint8)
         arrays: dict[str, Any] = {**saved.arrays, "notes": notes}
@@ -52,18 +58,17 @@ class Store:
             with partial.open("wb") as file:
                 np.savez(file, **arrays)
             digest = sha256(partial)
-            _sync(partial)
+            sync(partial)
             partial.rename(self.folder / f"epoch{saved.epochs}-{digest}.npz")
-            _sync(self.folder)
+            sync(self.folder)
         except OSError as error:
-            kept = (
-                f"that after epoch {_epochs(self._states()[-1])} is"
-                if self._states()
-                else "no earlier one is"
+            states = self._states()
+            left = (
+                f"the state after epoch {_epochs(states[-1])} is kept" if states else "no state is"
             )
-            reason = error.strerror or error
             raise BenchmarkError(
-                f"{self.folder}: {reason}: the state after epoch {saved.epochs} was not saved, {kept} there"
+                f"{self.folder}: {error.strerror or error}: "
+                f"the state after epoch {saved.epochs} was not saved, {left}"
             ) from error
         finally:
             partial.unlink(missing_ok=True)
@@ -71,7 +76,7 @@ class Store:
             path.unlink()
 
     def load(self) -> Saved | None:
-        """The last state that is whole, or None; a damaged one is reported and removed."""
+        """The last state that is intact, or None; a damaged one is reported and removed."""
         for path in self.folder.glob(".*.partial"):
             path.unlink()
         for path in reversed(self._states()):
@@ -81,68 +86,89 @@ class Store:
                     arrays = {name: file[name] for name in file.files}
                 return Saved(_epochs(path), arrays, json.loads(arrays.pop("notes").tobytes()))
             print(
-                f"warning: {path}: damaged, its SHA-256 is not the one in its name: removed, an earlier state will do",
+                f"warning: {path}: damaged (its SHA-256 is not the one in its name), removed; "
+                "an earlier state is used if there is one",
                 flush=True,
             )
             path.unlink()
         return None
 
+    @property
+    def epochs(self) -> int:
+        """How many epochs the last state on disk has; 0 where there is none."""
+        states = self._states()
+        return _epochs(states[-1]) if states else 0
+
+    def identity(self) -> Identity | None:
+        """The identity of the training whose states these are; None where it cannot be read."""
+        path = self.folder / IDENTITY
+        try:
+            return validate_json(Identity, path.read_text(encoding="utf-8"), str(path))
+        except (OSError, UnicodeDecodeError, BenchmarkError):
+            return None
+
     def keep_result(self, result: Path) -> None:
-        """Keep a copy of what the run gives DVC, in place of its states."""
+        """Keep a copy of the training's output in place of its states."""
         for path in result.iterdir():
-            _sync(path)
+            sync(path)
         with replaced(self.folder / f"result-{dvc_hash(result)}") as partial:
             shutil.copytree(result, partial)
             for path in partial.iterdir():
-                _sync(path)
-        _sync(self.folder)
+                sync(path)
+        sync(self.folder)
         for path in self._states():
             path.unlink()
 
-    def give_result(self, target: Path) -> bool:
-        """Put the result at `target` if the run has one; says whether. A damaged one is reported and removed."""
+    def restore_result(self, target: Path) -> bool:
+        """Copy the kept result to `target`; returns whether there is one.
+
+        A damaged one is reported and removed.
+        """
         for path in self.folder.glob("result-*"):
             if dvc_hash(path) == path.name.removeprefix("result-"):
                 with replaced(target) as partial:
                     shutil.copytree(path, partial)
                 return True
-            print(
-                f"warning: {path}: damaged, its hash is not the one in its name: removed",
-                flush=True,
-            )
+            print(f"warning: {path}: damaged (its hash is not the one in its name), removed")
             shutil.rmtree(path)
         return False
+
+    def remove(self) -> None:
+        """Remove the folder."""
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _states(self) -> list[Path]:
         return sorted(self.folder.glob("epoch*.npz"), key=_epochs)
 
 
 def root() -> Path:
-    """Where the runs' folders lie. DVC sets DVC_ROOT to the main checkout, in its temporary copies too."""
+    """The folder of all trainings. DVC sets DVC_ROOT to the main checkout, also in its copies."""
     return Path(os.environ.get("DVC_ROOT", ".")) / ".resume"
 
 
-def fingerprint(identity: Mapping[str, Any]) -> str:
-    """Of all that determines a run's result."""
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+def other_stores(folder: Path, own: Store, identity: Identity) -> list[tuple[Store, Identity]]:
+    """Stores below `folder` with states of the same variant and seed under another identity.
 
-
-def code(pipeline: Path, stage: str) -> dict[str, str]:
-    """The SHA-256 of each module that a stage of that dvc.yaml depends on, by path."""
-    try:
-        deps = yaml.safe_load(pipeline.read_text(encoding="utf-8"))["stages"][stage]["deps"]
-    except (yaml.YAMLError, KeyError, TypeError) as error:
-        raise BenchmarkError(
-            f"{pipeline}: no deps of a stage {stage}: {' '.join(str(error).split())}"
-        ) from error
-    return {dep: sha256(pipeline.parent / dep) for dep in deps if dep.endswith(".py")}
+    The one with the most epochs is first.
+    """
+    found = []
+    for path in folder.glob(f"{identity.variant}-seed{identity.seed}-*"):
+        store = Store(path)
+        other = store.identity() if path != own.folder and store.epochs else None
+        if other and (other.variant, other.seed) == (identity.variant, identity.seed):
+            found.append((store, other))
+    return sorted(found, key=lambda pair: pair[0].epochs, reverse=True)
 
 
 def forget_recorded(folder: Path, lock: Path) -> None:
-    """Remove the runs below `folder` whose results stand in that dvc.lock; DVC has them. One that cannot be read has none."""
+    """Remove the trainings below `folder` whose results that dvc.lock records; DVC has them.
+
+    A dvc.lock that cannot be read records none.
+    """
     try:
         stages = yaml.safe_load(lock.read_text(encoding="utf-8"))["stages"].values()
-        recorded = {out["md5"] for stage in stages for out in stage.get("outs", []) if "md5" in out}
+        outs = [out for stage in stages for out in stage.get("outs", [])]
+        recorded = {out["md5"] for out in outs if "md5" in out}
     except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError, AttributeError):
         return
     for path in folder.glob("*/result-*"):
@@ -151,7 +177,7 @@ def forget_recorded(folder: Path, lock: Path) -> None:
 
 
 def dvc_hash(folder: Path) -> str:
-    """The hash that dvc.lock gives an output folder of plain files: of a list of their names and hashes."""
+    """The hash that dvc.lock has for an output folder of plain files."""
     files = [
         {"md5": hashlib.md5(path.read_bytes()).hexdigest(), "relpath": path.name}
         for path in folder.iterdir()
@@ -160,39 +186,7 @@ def dvc_hash(folder: Path) -> str:
     return hashlib.md5(listed.encode()).hexdigest() + ".dir"
 
 
-@contextmanager
-def alone(lock: Path, what: str) -> Iterator[None]:
-    """Hold a lock that the operating system releases however this process ends.
-
-    Raises BenchmarkError that names the process which holds it: the orphan of a killed dvc, say.
-    """
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("a+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            file.seek(0)
-            holder = file.read() or "another process"
-            hint = "wait for it, or end it with `kill`: it saves first"
-            raise BenchmarkError(f"{what} is being trained already, by {holder}; {hint}") from error
-        file.truncate(0)
-        file.write(
-            f"process {os.getpid()} on {socket.gethostname()}, since {time.strftime('%Y-%m-%d %H:%M:%S')}"
-        )
-        file.flush()
-        yield
-
-
 def _epochs(path: Path) -> int:
     """The number in epoch<number>-<SHA-256>.npz."""
     number = path.stem.partition("-")[0].removeprefix("epoch")
     return int(number) if number.isdecimal() else 0
-
-
-def _sync(path: Path) -> None:
-    """Have the disk hold a file, or a folder's list of names, before anything relies on it: power fails too."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

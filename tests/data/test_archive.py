@@ -1,6 +1,4 @@
 import gzip
-import hashlib
-import io
 import os
 import pickle
 import random
@@ -10,57 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from resnet.data.archive import take
-from resnet.data.cifar10 import FOLDER, Member
+from resnet.data.archive import extract_members
+from resnet.data.cifar10 import FOLDER
 from resnet.errors import BenchmarkError
-
-CONTENTS = {
-    "data_batch_1": random.Random(0).randbytes(300_000),
-    "test_batch": b"test" * 1000,
-    "batches.meta": b"names",
-    "readme.html": b"<p>",
-}
-MEMBERS = {
-    name: Member(len(content), hashlib.sha256(content).hexdigest())
-    for name, content in CONTENTS.items()
-}
-
-
-def entry(name: str, content: bytes = b"", **fields: object) -> tuple[tarfile.TarInfo, bytes]:
-    info = tarfile.TarInfo(name)
-    info.size = len(content)
-    for key, value in fields.items():
-        setattr(info, key, value)
-    return info, content
-
-
-def make(
-    path: Path,
-    *extra: tuple[tarfile.TarInfo, bytes],
-    mode: str = "w",
-    without: str = "",
-    prefix: str = f"{FOLDER.name}/",
-) -> Path:
-    """An archive of the members but `without`, and the extra entries."""
-    with tarfile.open(path, mode) as tar:  # type: ignore[call-overload]  # the mode is a str
-        for info, content in (
-            *(
-                entry(prefix + name, content)
-                for name, content in CONTENTS.items()
-                if name != without
-            ),
-            *extra,
-        ):
-            tar.addfile(info, io.BytesIO(content))
-    return path
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
+from tests.support.archives import CONTENTS, MEMBERS, entry, files, make_archive
 
 
 @pytest.mark.parametrize(
@@ -75,12 +26,12 @@ def files(folder: Path) -> dict[str, bytes]:
     ],
 )
 def test_any_compression(tmp_path: Path, name: str, mode: str) -> None:
-    take(make(tmp_path / name, mode=mode), tmp_path / "out" / "set", MEMBERS)
+    extract_members(make_archive(tmp_path / name, mode=mode), tmp_path / "out" / "set", MEMBERS)
     assert files(tmp_path / "out") == {f"set/{name}": content for name, content in CONTENTS.items()}
 
 
-def test_harmless_company(tmp_path: Path) -> None:
-    """A leading './', folders, other files, and a member that comes twice as the same bytes."""
+def test_other_entries_are_ignored(tmp_path: Path) -> None:
+    """A leading './', folders, other files, and a member that comes twice with the same bytes."""
     folder = entry(f"./{FOLDER.name}", type=tarfile.DIRTYPE)
     again = entry(f"./{FOLDER.name}/readme.html", CONTENTS["readme.html"])
     others = (
@@ -88,18 +39,18 @@ def test_harmless_company(tmp_path: Path) -> None:
         entry("readme.html", b"another"),
         entry(f"x/{FOLDER.name}/readme.html", b"another"),
     )
-    take(
-        make(tmp_path / "a.tar", folder, again, *others, prefix=f"./{FOLDER.name}/"),
+    extract_members(
+        make_archive(tmp_path / "a.tar", folder, again, *others, prefix=f"./{FOLDER.name}/"),
         tmp_path / "out",
         MEMBERS,
     )
     assert files(tmp_path / "out") == CONTENTS
 
 
-def test_replaces_what_was_there(tmp_path: Path) -> None:
+def test_replaces_the_folder(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "old").touch()
-    take(make(tmp_path / "a.tar"), tmp_path / "out", MEMBERS)
+    extract_members(make_archive(tmp_path / "a.tar"), tmp_path / "out", MEMBERS)
     assert files(tmp_path / "out") == CONTENTS
 
 
@@ -110,7 +61,7 @@ def test_folder(tmp_path: Path, inner: str) -> None:
     for name, content in CONTENTS.items():
         (folder / name).write_bytes(content)
     (folder / "more").touch()
-    take(tmp_path / "in", tmp_path / "out", MEMBERS)
+    extract_members(tmp_path / "in", tmp_path / "out", MEMBERS)
     assert files(tmp_path / "out") == CONTENTS
     (folder / "test_batch").write_bytes(b"TEST" * 1000)
     refused(tmp_path, tmp_path / "in", "test_batch is not the official file")
@@ -120,16 +71,16 @@ def test_folder(tmp_path: Path, inner: str) -> None:
     refused(tmp_path, tmp_path / "in", "test_batch is missing")
 
 
-def refused(tmp_path: Path, source: Path, said: str) -> None:
-    """One line that starts with the source and names what is wrong; what was at the target stays, and nothing else appears."""
+def refused(tmp_path: Path, source: Path, message: str) -> None:
+    """The error is one line that starts with the source; the target and all else is unchanged."""
     target = tmp_path / "kept" / "set"
     target.mkdir(parents=True, exist_ok=True)
     (target / "old").touch()
     before = {path for path in tmp_path.rglob("*") if path != source}
     with pytest.raises(BenchmarkError) as caught:
-        take(source, target, MEMBERS)
+        extract_members(source, target, MEMBERS)
     assert str(caught.value).startswith(f"{source}: ")
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < len(f"{source}: ") + 400
     assert {path for path in tmp_path.rglob("*") if path != source} == before
@@ -152,7 +103,7 @@ HOSTILE = {
     "other length": (entry(MEMBER, b"<html>"), "has 6 bytes, the official file 3"),
     "oversized": (
         entry("bomb", b"0" * 300_001),
-        "'bomb' has 300,001 bytes, no official file more than 300,000",
+        "'bomb' has 300,001 bytes, the largest official file 300,000",
     ),
     "name of two lines": (entry("a\nb", type=tarfile.FIFOTYPE), r"'a\nb' is neither"),
     "long name": (entry("a" * 50_000, type=tarfile.FIFOTYPE), "aaa' is neither"),
@@ -163,12 +114,14 @@ HOSTILE = {
 @pytest.mark.parametrize("name", HOSTILE)
 @pytest.mark.parametrize("without", ["", "readme.html"])
 def test_hostile_entry(tmp_path: Path, name: str, without: str) -> None:
-    extra, said = HOSTILE[name]
-    refused(tmp_path, make(tmp_path / "a.tar.gz", extra, mode="w:gz", without=without), said)
+    extra, message = HOSTILE[name]
+    refused(
+        tmp_path, make_archive(tmp_path / "a.tar.gz", extra, mode="w:gz", without=without), message
+    )
 
 
 def whole(tmp_path: Path) -> bytes:
-    return make(tmp_path / "whole.tar.gz", mode="w:gz").read_bytes()
+    return make_archive(tmp_path / "whole.tar.gz", mode="w:gz").read_bytes()
 
 
 DAMAGED: dict[str, tuple[Callable[[bytes], bytes], str]] = {
@@ -179,7 +132,7 @@ DAMAGED: dict[str, tuple[Callable[[bytes], bytes], str]] = {
         "damaged or cut short",
     ),
     "tar cut in a member": (lambda data: gzip.decompress(data)[:1000], "is cut short"),
-    "tar cut between members": (lambda data: gzip.decompress(data)[: 512 * 587], "lacks"),
+    "tar cut between members": (lambda data: gzip.decompress(data)[: 512 * 587], "is missing"),
     "random bytes": (lambda _: random.Random(1).randbytes(5000), "not a tar archive"),
     "web page": (
         lambda _: b"<!DOCTYPE html><html><body>Please log in</body></html>" * 100,
@@ -192,14 +145,16 @@ DAMAGED: dict[str, tuple[Callable[[bytes], bytes], str]] = {
 
 @pytest.mark.parametrize("name", DAMAGED)
 def test_damaged(tmp_path: Path, name: str) -> None:
-    change, said = DAMAGED[name]
+    change, message = DAMAGED[name]
     (tmp_path / "a").write_bytes(change(whole(tmp_path)))
-    refused(tmp_path, tmp_path / "a", said)
+    refused(tmp_path, tmp_path / "a", message)
 
 
 def test_missing_member(tmp_path: Path) -> None:
     refused(
-        tmp_path, make(tmp_path / "a.tar", without="test_batch"), f"lacks {FOLDER.name}/test_batch"
+        tmp_path,
+        make_archive(tmp_path / "a.tar", without="test_batch"),
+        f"{FOLDER.name}/test_batch is missing",
     )
 
 
@@ -207,19 +162,19 @@ def test_no_such_source(tmp_path: Path) -> None:
     refused(tmp_path, tmp_path / "nowhere", "no such file or folder")
 
 
-def test_header_that_is_a_bomb(tmp_path: Path) -> None:
-    """tarfile would read a comment of 1 GB into memory before anyone sees the entry."""
+def test_header_of_a_gigabyte(tmp_path: Path) -> None:
+    """tarfile would read a comment of 1 GB into memory before it returns the entry."""
     info = tarfile.TarInfo("pax")
     info.type, info.size = tarfile.XHDTYPE, 10**9
     (tmp_path / "a").write_bytes(info.tobuf() + b"\0" * 1024)
     refused(tmp_path, tmp_path / "a", "a header of 1,000,000,000 bytes")
 
 
-def test_archive_without_end(tmp_path: Path) -> None:
+def test_endless_archive(tmp_path: Path) -> None:
     many = [entry(f"empty{i}") for i in range(200)]
-    refused(tmp_path, make(tmp_path / "a", *many), "more than 100 entries")
+    refused(tmp_path, make_archive(tmp_path / "a", *many), "more than 100 entries")
     big = [entry(f"big{i}", b"\0" * 300_000) for i in range(8)]
-    refused(tmp_path, make(tmp_path / "b", *big, mode="w:gz"), "decompresses to more than")
+    refused(tmp_path, make_archive(tmp_path / "b", *big, mode="w:gz"), "decompresses to more than")
 
 
 def test_chain_of_headers(tmp_path: Path) -> None:

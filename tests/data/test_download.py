@@ -20,11 +20,11 @@ def fetched(tmp_path: Path, site: Site, timeout: float = 5, **options: Any) -> N
     assert [path.name for path in tmp_path.iterdir()] == ["set"]
 
 
-def fails(tmp_path: Path, site: Site, said: str, timeout: float = 5, **options: Any) -> None:
+def fails(tmp_path: Path, site: Site, message: str, timeout: float = 5, **options: Any) -> None:
     with pytest.raises(BenchmarkError) as caught:
         download(site.url, tmp_path / "set", timeout=timeout, backoff=0.001, **options)
     assert str(caught.value).startswith(f"{site.url}: ")
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "set").exists()
 
@@ -32,42 +32,69 @@ def fails(tmp_path: Path, site: Site, said: str, timeout: float = 5, **options: 
 def test_whole(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with Site(serve(ETag='"1"')) as site:
         fetched(tmp_path, site)
-        fetched(tmp_path, site)  # is there already
+        fetched(tmp_path, site)  # does nothing
     assert len(site.requests) == 1
     assert site.requests[0]["Accept-Encoding"] == "identity"
     assert capfd.readouterr() == (f"downloading {site.url}\n", "")
 
 
 def test_dropped_again_and_again(tmp_path: Path) -> None:
-    """More drops than attempts: each brought something."""
+    """More lost connections than attempts, but each brought new bytes."""
     with Site(serve(most=15_000)) as site:
         fetched(tmp_path, site, attempts=2)
     assert site.ranges() == [None, *(f"bytes={start}-" for start in range(15_000, 100_000, 15_000))]
 
 
-def test_drops_that_bring_nothing(tmp_path: Path) -> None:
+def test_connections_that_bring_nothing(tmp_path: Path) -> None:
     with Site(serve(most=60_000), serve(most=0)) as site:
-        fails(tmp_path, site, "broke off after 60,000", attempts=3)
+        fails(tmp_path, site, "connection lost after 60,000", attempts=3)
     assert len(site.requests) == 4
-    assert (tmp_path / "set.part").read_bytes() == BODY[:60_000]
+    assert (tmp_path / "set@.part").read_bytes() == BODY[:60_000]
 
 
-def test_goes_on_in_the_next_call(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_next_call_resumes(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with Site(serve(most=60_000), serve(most=0), serve()) as site:
-        fails(tmp_path, site, "broke off", attempts=1)
+        fails(tmp_path, site, "connection lost", attempts=1)
         fetched(tmp_path, site)
     assert site.ranges()[-1] == "bytes=60000-"
-    assert capfd.readouterr().out.endswith("from byte 60,000 on\n")
+    assert capfd.readouterr().out.endswith("from byte 60,000\n")
 
 
 @pytest.mark.parametrize(
     "tag", [{"ETag": '"1"'}, {"Last_Modified": "Sun, 07 Jun 2009 00:00:00 GMT"}]
 )
-def test_file_that_changed_meanwhile_starts_anew(tmp_path: Path, tag: dict[str, Any]) -> None:
-    with Site(serve(b"old" * 30_000, most=60_000, **tag), serve(ETag='"2"')) as site:
+def test_a_file_that_changed_on_the_server_is_downloaded_from_its_start(
+    tmp_path: Path, tag: dict[str, Any]
+) -> None:
+    old = b"old" * 30_000
+    with Site(serve(old, most=60_000, **tag), serve(ETag='"2"', most=50_000), serve()) as site:
         fetched(tmp_path, site)
-    assert site.requests[1]["If-Range"] == next(iter(tag.values()))
-    assert len(site.requests) == 2
+    assert [request["If-Range"] for request in site.requests] == [
+        None,
+        next(iter(tag.values())),
+        '"2"',
+    ]
+
+
+@pytest.mark.parametrize(("now", "first"), [('"1/ä%"', 60_000), ('"2"', 0)])
+def test_the_next_call_knows_which_version_it_has(tmp_path: Path, now: str, first: int) -> None:
+    """The part that a call left behind is continued if the file is the same, else replaced."""
+    version = '"1/ä%"'
+    old = BODY if now == version else bytes(100_000)
+    dropped = (serve(old, most=most, ETag=version) for most in (60_000, 0))
+    with Site(*dropped, serve(ETag=now)) as site:
+        fails(tmp_path, site, "connection lost", attempts=1)
+        assert len(list(tmp_path.iterdir())) == 1
+        fetched(tmp_path, site)
+    assert site.requests[2]["Range"] == "bytes=60000-"
+    assert site.requests[2]["If-Range"] == version
+    assert site.starts == [0, 60_000, first]
+
+
+def test_a_long_etag_is_no_file_name(tmp_path: Path) -> None:
+    with Site(serve(most=60_000, ETag=f'"{"x" * 5000}"')) as site:
+        fetched(tmp_path, site)
+    assert site.ranges() == [None, "bytes=60000-"]
 
 
 def test_weak_etag_is_not_asked_for(tmp_path: Path) -> None:
@@ -83,9 +110,9 @@ def test_server_without_ranges(tmp_path: Path) -> None:
 
 
 def test_server_without_ranges_that_drops(tmp_path: Path) -> None:
-    """Bytes that were there before are no progress."""
+    """Bytes that were received before are no progress."""
     with Site(serve(most=60_000, ranges=False)) as site:
-        fails(tmp_path, site, "broke off after 60,000 bytes", attempts=3)
+        fails(tmp_path, site, "connection lost after 60,000 bytes", attempts=3)
     assert len(site.requests) == 4
 
 
@@ -103,7 +130,7 @@ def test_wrong_range_starts_over(tmp_path: Path, content_range: str) -> None:
 
 
 def test_ranges_in_pieces(tmp_path: Path) -> None:
-    """A server may answer less than was asked for."""
+    """A server may send less than was asked for."""
 
     def piece(request: Handler) -> None:
         start = int(request.headers["Range"].strip("bytes=-"))
@@ -126,14 +153,14 @@ def test_range_of_unknown_total(tmp_path: Path) -> None:
 
 
 def test_killed_before_the_rename(tmp_path: Path) -> None:
-    (tmp_path / "set.part").write_bytes(BODY)
+    (tmp_path / "set@.part").write_bytes(BODY)
     with Site(serve()) as site:
         fetched(tmp_path, site)
     assert site.ranges() == ["bytes=100000-"]
 
 
 def test_part_longer_than_the_file(tmp_path: Path) -> None:
-    (tmp_path / "set.part").write_bytes(BODY + b"more")
+    (tmp_path / "set@.part").write_bytes(BODY + b"more")
     with Site(serve()) as site:
         fetched(tmp_path, site)
     assert site.ranges() == ["bytes=100004-", None]
@@ -147,7 +174,7 @@ def test_busy_for_a_while(tmp_path: Path, code: int) -> None:
         fetched(tmp_path, site)
 
 
-def test_busy_for_ever(tmp_path: Path) -> None:
+def test_always_busy(tmp_path: Path) -> None:
     with Site(status(503)) as site:
         fails(tmp_path, site, "HTTP 503 Service Unavailable", attempts=3)
     assert len(site.requests) == 3
@@ -156,7 +183,7 @@ def test_busy_for_ever(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("form", ["seconds", "date"])
 def test_asks_to_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str) -> None:
-    """A minute is waited, an hour is not."""
+    """It waits for a minute, but not for an hour."""
     waits: list[float] = []
     monkeypatch.setattr("resnet.data.download.time", SimpleNamespace(sleep=waits.append))
 
@@ -195,7 +222,7 @@ def void(_: object) -> None:
     pass
 
 
-def test_nobody_listens(tmp_path: Path) -> None:
+def test_connection_refused(tmp_path: Path) -> None:
     with Site(serve()) as site:
         pass
     fails(tmp_path, site, "Connection refused", attempts=2)
@@ -221,11 +248,11 @@ def test_shorter_than_announced(tmp_path: Path) -> None:
     assert site.ranges() == [None, "bytes=100000-"]
     (tmp_path / "set").unlink()
     with Site(serve(Content_Length=100_001, ranges=False)) as site:
-        fails(tmp_path, site, "broke off after 100,000 bytes")
+        fails(tmp_path, site, "connection lost after 100,000 bytes")
 
 
 def test_longer_than_announced(tmp_path: Path) -> None:
-    """HTTP has no more bytes than announced; in a range, the announcement can contradict itself."""
+    """A body ends after Content-Length bytes, but Content-Range can state fewer."""
     with Site(serve(most=60_000), serve(Content_Range="bytes 60000-60009/60010")) as site:
         fails(tmp_path, site, "sends more than 60,010 bytes, what it announced")
     assert not list(tmp_path.iterdir())
@@ -258,6 +285,11 @@ def test_absurdly_long(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_a_length_of_5000_digits_is_no_length(tmp_path: Path) -> None:
+    with Site(serve(most=60_000), serve(Content_Range=f"bytes 60000-99999/{'9' * 5000}")) as site:
+        fetched(tmp_path, site)
+
+
 def test_disk_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=10))
     with Site(serve()) as site:
@@ -270,7 +302,7 @@ def test_gzip_is_left_alone(tmp_path: Path) -> None:
         fetched(tmp_path, site)
 
 
-def test_progress_on_a_terminal_alone(
+def test_progress_is_shown_on_a_terminal(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)

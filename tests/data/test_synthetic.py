@@ -10,7 +10,7 @@ from resnet.data import cifar10, synthetic
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("synthetic") / "set"
+    path = tmp_path_factory.mktemp("synthetic") / "images"
     synthetic.write(path, 2000, 500, seed=0)
     return path
 
@@ -45,8 +45,8 @@ def test_same_seed_same_bytes(tmp_path: Path) -> None:
     assert digests(tmp_path / "a") != digests(tmp_path / "c")
 
 
-def test_bytes_stay_those_of_today() -> None:
-    """Integers alone make the images, so this holds on any machine; a change here changes every result on the synthetic set."""
+def test_the_bytes_never_change() -> None:
+    """All arithmetic is in integers, so the hash is the same on every machine."""
     images = synthetic.draw(np.arange(10), np.random.default_rng(0))
     assert (
         hashlib.sha256(images.tobytes()).hexdigest()
@@ -80,7 +80,7 @@ def accuracy_of_least_squares(
 
 
 def spectrum(images: np.ndarray) -> np.ndarray:
-    """The magnitudes (n, 32, 17) of the frequencies of the grey image: they do not depend on the phase."""
+    """Magnitudes (n, 32, 17) of the grey images' frequencies, which do not depend on the phase."""
     grey = images.mean(axis=3)
     return np.abs(np.fft.rfft2(grey - grey.mean(axis=(1, 2), keepdims=True)))
 

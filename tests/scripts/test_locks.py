@@ -1,4 +1,4 @@
-"""`make check` stops where a lock and pyproject.toml disagree."""
+"""`make check` fails where a lock and pyproject.toml disagree."""
 
 import os
 import re
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from scripts.locks import LOCKS
-from tests.conftest import ROOT
+from tests.support.checkout import ROOT
 
 
 @pytest.fixture
@@ -34,11 +34,11 @@ def check(folder: Path) -> tuple[int, list[str]]:
     return done.returncode, done.stderr.splitlines()
 
 
-def test_ours_agree(folder: Path) -> None:
+def test_the_committed_locks_agree(folder: Path) -> None:
     assert check(folder) == (0, [])
 
 
-def test_every_lock_is_looked_at() -> None:
+def test_every_lock_is_checked() -> None:
     assert set(LOCKS) == {
         f"requirements/{path.name}" for path in (ROOT / "requirements").glob("*.lock")
     }
@@ -48,30 +48,30 @@ def test_every_lock_is_looked_at() -> None:
     )
 
 
-CHANGES = {  # file, pattern, what takes its place: the lines that must be said
+CHANGES = {  # file, pattern, replacement, the lines that must be printed
     "another dependency": (
         "pyproject.toml",
         r'"dvc>=3.67",',
         r'"dvc>=3.67", "no_such-Thing",',
-        [f"{name}: lacks no_such-Thing," for name in LOCKS],
+        [f"{name}: no_such-Thing is missing," for name in LOCKS],
     ),
-    "a newer one": (
+    "a newer version": (
         "pyproject.toml",
         r"pydantic>=2.12",
         r"pydantic>=9",
-        [rf"{name}: pydantic is 2\.\S+, but pyproject.toml asks for >=9$" for name in LOCKS],
+        [rf"{name}: pydantic is 2\.\S+, but pyproject.toml requires >=9$" for name in LOCKS],
     ),
-    "another of an extra": (
+    "another dependency of an extra": (
         "pyproject.toml",
         r'"pytest>=',
         r'"no-such-thing", "pytest>=',
-        ["requirements/dev.lock: lacks no-such-thing,"],
+        ["requirements/dev.lock: no-such-thing is missing,"],
     ),
-    "an entry gone": (
+    "a missing entry": (
         "requirements/gpu.lock",
         r"(?ms)^tqdm==.*?(?=^[a-z])",
         "",
-        ["requirements/gpu.lock: lacks tqdm,"],
+        ["requirements/gpu.lock: tqdm is missing,"],
     ),
     "another version in one lock": (
         "requirements/dev.lock",
@@ -83,37 +83,37 @@ CHANGES = {  # file, pattern, what takes its place: the lines that must be said
         "requirements/run.lock",
         r"(?m)^(tqdm==\S+) \\\n(    --hash=\S+( \\)?\n)+",
         r"\1\n",
-        [r"requirements/run.lock: 'tqdm==4\.\S+' lacks a SHA-256"],
+        [r"requirements/run.lock: 'tqdm==4\.\S+' has no SHA-256"],
     ),
-    "a cut hash": (
+    "a truncated hash": (
         "requirements/run.lock",
         r"(?m)(^tqdm==\S+ \\\n    --hash=sha256:.{9})\S+",
         r"\1",
-        [r"requirements/run.lock: 'tqdm==4\.\S+' lacks a SHA-256"],
+        [r"requirements/run.lock: 'tqdm==4\.\S+' has no SHA-256"],
     ),
-    "a range": (
+    "a version range": (
         "requirements/run.lock",
         r"(?m)^tqdm==",
         "tqdm>=",
         [
             r"requirements/run.lock: 'tqdm>=4\.\S+' is not pinned with ==$",
-            "requirements/run.lock: lacks tqdm,",
+            "requirements/run.lock: tqdm is missing,",
         ],
     ),
-    "a prefix": (
+    "a version prefix": (
         "requirements/run.lock",
         r"(?m)^tqdm==\S+",
         "tqdm==4.*",
         [
             r"requirements/run.lock: 'tqdm==4\.\*' is not pinned with ==$",
-            "requirements/run.lock: lacks tqdm,",
+            "requirements/run.lock: tqdm is missing,",
         ],
     ),
     "an index": (
         "requirements/run.lock",
         r"\A",
         "--index-url https://example.org/simple\n",
-        ["requirements/run.lock: '--index-url https://example.org/simple' is no req"],
+        ["requirements/run.lock: '--index-url https://example.org/simple' is not a req"],
     ),
     "a host": (
         "requirements/run.lock",
@@ -121,22 +121,22 @@ CHANGES = {  # file, pattern, what takes its place: the lines that must be said
         "tqdm @ https://example.org/tqdm.whl",
         [
             "requirements/run.lock: 'tqdm @ https://example.org/tqdm.whl' is not pinned with ==$",
-            "requirements/run.lock: lacks tqdm,",
+            "requirements/run.lock: tqdm is missing,",
         ],
     ),
 }
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_a_change_is_told(folder: Path, name: str) -> None:
-    file, pattern, instead, said = CHANGES[name]
+def test_a_mismatch_is_reported(folder: Path, name: str) -> None:
+    file, pattern, replacement, expected_lines = CHANGES[name]
     text = (folder / file).read_text(encoding="utf-8")
-    changed = re.sub(pattern, instead, text, count=1)
+    changed = re.sub(pattern, replacement, text, count=1)
     assert changed != text
     (folder / file).write_text(changed, encoding="utf-8")
     status, lines = check(folder)
     assert status == 1
-    assert lines[-1] == "run `make lock`, which pins anew what pyproject.toml asks for"
-    assert len(lines) == len(said) + 1, lines
-    for line, expected in zip(lines, said, strict=False):
+    assert lines[-1] == "run `make lock`, which updates the locks"
+    assert len(lines) == len(expected_lines) + 1, lines
+    for line, expected in zip(lines, expected_lines, strict=False):
         assert re.match(expected, line)

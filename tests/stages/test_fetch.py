@@ -12,9 +12,9 @@ import pytest
 from resnet.data.cifar10 import FOLDER
 from resnet.errors import BenchmarkError
 from resnet.params import Data, Synthetic
-from scripts.demo import copy_checkout, environment
+from scripts.checkout import copy_checkout, environment
 from stages import fetch as stage
-from tests.data.test_archive import CONTENTS, MEMBERS, files, make
+from tests.support.archives import CONTENTS, MEMBERS, files, make_archive
 from tests.support.connections import heard, listening
 from tests.support.loopback import Site, serve, status
 
@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def packed(tmp_path: Path) -> bytes:
-    return make(tmp_path / "packed.tar.gz", mode="w:gz").read_bytes()
+    return make_archive(tmp_path / "packed.tar.gz", mode="w:gz").read_bytes()
 
 
 @pytest.fixture
@@ -47,15 +47,15 @@ def test_from_a_url(data: Path, packed: bytes, capsys: pytest.CaptureFixture[str
         fetch(data, site.url)
         assert (
             capsys.readouterr().out
-            == f"downloading {site.url}\ntook {data / FOLDER.name} from {site.url}\n"
+            == f"downloading {site.url}\n{data / FOLDER.name}: extracted from {site.url}\n"
         )
         fetch(data, site.url)
-    assert capsys.readouterr().out == f"{data / FOLDER.name} is there already\n"
+    assert capsys.readouterr().out == f"{data / FOLDER.name}: already complete\n"
     assert len(site.requests) == 1
 
 
-def test_its_connections_are_heard(tmp_path: Path, packed: bytes) -> None:
-    """So that test_pipeline.py's, that no other stage makes one, can fail."""
+def test_its_connections_are_recorded(tmp_path: Path, packed: bytes) -> None:
+    """So test_pipeline.py's check, that no other stage opens a connection, can fail."""
     checkout = tmp_path / "checkout"
     with Site(serve(packed)) as site:
         copy_checkout(checkout, {"data.urls": [site.url]})
@@ -72,7 +72,7 @@ def test_its_connections_are_heard(tmp_path: Path, packed: bytes) -> None:
             text=True,
             check=False,
         )
-    assert "no URL of data.urls gave" in done.stderr  # its files are not CIFAR-10's
+    assert "no URL of data.urls has" in done.stderr  # its files are not CIFAR-10's
     assert len(site.requests) == 1
     connected = [event for event in heard(tmp_path / "connections") if event.kind == "connects"]
     assert [event.what for event in connected] == [f"127.0.0.1:{site.server.server_port}"]
@@ -80,7 +80,7 @@ def test_its_connections_are_heard(tmp_path: Path, packed: bytes) -> None:
 
 
 @pytest.mark.parametrize("change", ["more", "other", "missing"])
-def test_what_is_not_whole_is_fetched_again(data: Path, packed: bytes, change: str) -> None:
+def test_an_incomplete_folder_is_fetched_again(data: Path, packed: bytes, change: str) -> None:
     with Site(serve(packed)) as site:
         fetch(data, site.url)
         path = (
@@ -105,7 +105,7 @@ def wrong_file() -> bytes:
 
 
 def test_next_source(data: Path, packed: bytes, capsys: pytest.CaptureFixture[str]) -> None:
-    """Not there, a web page, a wrong file, a file cut short and called whole: one line each, then the next."""
+    """A missing file, a web page, a wrong file, a file cut short: one line each, then the next."""
     page = b"<!DOCTYPE html><title>Log in</title>" * 100
     with (
         Site(status(404)) as gone,
@@ -126,18 +126,18 @@ def test_next_source(data: Path, packed: bytes, capsys: pytest.CaptureFixture[st
     lines = [
         line for line in capsys.readouterr().out.splitlines() if not line.startswith("downloading ")
     ]
-    for (site, said), line in zip(bad.items(), lines[:-1], strict=True):
+    for (site, message), line in zip(bad.items(), lines[:-1], strict=True):
         assert line.startswith(f"{site.url}: ")
-        assert said in line
+        assert message in line
 
 
 def test_no_source(data: Path, packed: bytes) -> None:
-    """One line names each failure and the way out; the wrong file is gone, the part that broke off stays; the next time goes on from it."""
+    """One line names each failure and the remedy; the next fetch continues the part that stays."""
     with (
         Site(serve(b"wrong")) as wrong,
         Site(serve(packed, most=50_000), status(403), serve(packed)) as breaks,
     ):
-        with pytest.raises(BenchmarkError, match=r"no URL of data.urls gave") as caught:
+        with pytest.raises(BenchmarkError, match=r"no URL of data.urls has") as caught:
             fetch(data, wrong.url, breaks.url)
         for part in (f"{wrong.url}: not a tar", f"{breaks.url}: HTTP 403", "CIFAR10_ARCHIVE"):
             assert part in str(caught.value)
@@ -150,23 +150,24 @@ def test_no_source(data: Path, packed: bytes) -> None:
 
 
 def test_no_url(data: Path) -> None:
-    with pytest.raises(BenchmarkError, match=r"there are none; .*CIFAR10_ARCHIVE"):
+    with pytest.raises(BenchmarkError, match=r"there is no URL; .*CIFAR10_ARCHIVE"):
         fetch(data)
 
 
-def test_local_archive_or_folder_goes_first(data: Path, tmp_path: Path, packed: bytes) -> None:
+def test_a_local_archive_or_folder_comes_first(data: Path, tmp_path: Path, packed: bytes) -> None:
     assert packed
     with Site(serve(packed)) as site:
         fetch(data, site.url, local=tmp_path / "packed.tar.gz")
         (data / FOLDER.name).rename(tmp_path / FOLDER.name)
         fetch(data, site.url, local=tmp_path)
+        (data / FOLDER.name / "test_batch").write_bytes(b"other")
         fetch(data, site.url, local=tmp_path / FOLDER.name)
         fetch(data, site.url, local=data)  # itself
     assert not site.requests
 
 
 @pytest.mark.parametrize("there", [False, True])
-def test_bad_local_archive_is_never_passed_over(
+def test_a_bad_local_archive_is_an_error(
     data: Path, tmp_path: Path, packed: bytes, there: bool
 ) -> None:
     bad = tmp_path / "bad.tar.gz"
@@ -187,14 +188,21 @@ from resnet.data.cifar10 import Member
 from resnet.params import Data, Synthetic
 from stages.fetch import fetch
 contents = {path.name: path.read_bytes() for path in pathlib.Path("contents").iterdir()}
-members = {name: Member(len(content), hashlib.sha256(content).hexdigest()) for name, content in contents.items()}
-data = Data(source="cifar10", urls=sys.argv[1:], synthetic=Synthetic(train_images=10, test_images=10, seed=0))
+members = {
+    name: Member(len(content), hashlib.sha256(content).hexdigest())
+    for name, content in contents.items()
+}
+synthetic = Synthetic(train_images=10, test_images=10, seed=0)
+data = Data(source="cifar10", urls=sys.argv[1:], synthetic=synthetic)
 fetch(data, pathlib.Path("data/cifar-10-batches-py"), "", members)
 """
 
 
 def test_killed_in_the_middle(tmp_path: Path, packed: bytes) -> None:
-    """SIGKILL leaves the part; meanwhile another fetch is turned away; the next one asks for the rest alone."""
+    """SIGKILL leaves the part, whose rest is all that the next fetch asks for.
+
+    While the first one runs, another is refused.
+    """
     (tmp_path / "contents").mkdir()
     for name, content in CONTENTS.items():
         (tmp_path / "contents" / name).write_bytes(content)
@@ -208,7 +216,9 @@ def test_killed_in_the_middle(tmp_path: Path, packed: bytes) -> None:
         ) as process:
             try:
                 part = wait_for_part(tmp_path / "data" / "download", 190_000)
-                with pytest.raises(BenchmarkError, match="another fetch is at work"):
+                with pytest.raises(
+                    BenchmarkError, match=f"another fetch is using .*, process {process.pid} on"
+                ):
                     fetch(tmp_path / "data", site.url)
             finally:
                 process.send_signal(signal.SIGKILL)
@@ -217,7 +227,7 @@ def test_killed_in_the_middle(tmp_path: Path, packed: bytes) -> None:
         done = subprocess.run(
             [*run, site.url], cwd=tmp_path, env=env, capture_output=True, text=True, check=True
         )
-    assert f"from byte {had:,} on" in done.stdout
+    assert f"from byte {had:,}\n" in done.stdout
     assert site.ranges() == [None, f"bytes={had}-"]
     assert site.requests[1]["If-Range"] == '"1"'
     assert files(tmp_path / "data") == {
@@ -234,12 +244,10 @@ def wait_for_part(downloads: Path, size: int) -> Path:
     raise TimeoutError(f"no part of {size} bytes in {downloads}")
 
 
-def run_stage(
-    folder: Path, *arguments: str, **environment: str
-) -> subprocess.CompletedProcess[str]:
+def run_stage(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
     return subprocess.run(
-        [sys.executable, "-m", "stages.fetch", *arguments],
+        [sys.executable, "-m", "stages.fetch"],
         cwd=folder,
         env=env,
         capture_output=True,
@@ -248,7 +256,7 @@ def run_stage(
     )
 
 
-def test_stage_makes_the_synthetic_set(tmp_path: Path) -> None:
+def test_stage_writes_synthetic_images(tmp_path: Path) -> None:
     text = (ROOT / "params.yaml").read_text()
     (tmp_path / "params.yaml").write_text(
         text.replace("source: cifar10", "source: synthetic").replace(
@@ -258,12 +266,13 @@ def test_stage_makes_the_synthetic_set(tmp_path: Path) -> None:
     done = run_stage(tmp_path, CIFAR10_ARCHIVE="nowhere")
     assert (done.returncode, done.stderr) == (0, "")
     assert (
-        done.stdout == "wrote the synthetic set, 50 + 1,000 images, to data/cifar-10-batches-py\n"
+        done.stdout
+        == "data/cifar-10-batches-py: 50 synthetic images for training, 1,000 for testing\n"
     )
     assert len(files(tmp_path / FOLDER)) == 8
 
 
-def test_stage_says_what_is_wrong_in_one_line(tmp_path: Path) -> None:
+def test_stage_error_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
     (tmp_path / "empty").touch()
     done = run_stage(tmp_path, CIFAR10_ARCHIVE="empty")
@@ -272,13 +281,14 @@ def test_stage_says_what_is_wrong_in_one_line(tmp_path: Path) -> None:
         done.stderr
         == "fetch: CIFAR10_ARCHIVE=empty: not a tar archive, or a damaged one: empty file\n"
     )
-    done = run_stage(tmp_path, "now")
-    assert (done.returncode, done.stderr) == (1, "fetch: takes no arguments, got now\n")
 
 
 def test_stage_imports_no_deep_learning_framework() -> None:
-    code = "import sys, stages.fetch; print([name for name in ('tensorflow', 'keras', 'jax', 'pandas') if name in sys.modules])"
+    code = (
+        "import sys, stages.fetch; "
+        "print({'tensorflow', 'keras', 'jax', 'torch', 'pandas'} & set(sys.modules))"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    assert done.stdout == "[]\n"
+    assert done.stdout == "set()\n"

@@ -1,6 +1,10 @@
+import dataclasses
+import hashlib
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +21,7 @@ def source(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("subtract", [True, False])
-def test_is_what_the_original_does(source: Path, tmp_path: Path, subtract: bool) -> None:
+def test_equals_the_original(source: Path, tmp_path: Path, subtract: bool) -> None:
     preprocess(source, tmp_path / "arrays", "synthetic", subtract)
     x_train, y_train = cifar10.read_split(source, "train")
     x_test, y_test = cifar10.read_split(source, "test")
@@ -33,7 +37,10 @@ def test_is_what_the_original_does(source: Path, tmp_path: Path, subtract: bool)
         )  # NumPy's float32 mean is rounded, ours is exact
         np.testing.assert_array_equal(split.labels, y)
         assert split.source == "synthetic"
-        assert len(split.classes) == 10
+        assert split.classes == tuple(cifar10.class_names(source))
+        assert split.subtract_pixel_mean is subtract
+        subtracted = np.load(tmp_path / "arrays" / "pixel_mean.npy").tobytes()
+        assert split.pixel_mean_sha256 == hashlib.sha256(subtracted).hexdigest()
 
 
 def test_mean_is_exact(source: Path) -> None:
@@ -42,7 +49,7 @@ def test_mean_is_exact(source: Path) -> None:
     assert np.array_equal(arrays.pixel_mean(images), exact.astype(np.float32))
 
 
-def test_mean_is_the_training_images_and_kept(source: Path, tmp_path: Path) -> None:
+def test_mean_is_of_the_training_images_and_is_saved(source: Path, tmp_path: Path) -> None:
     preprocess(source, tmp_path / "arrays", "synthetic", True)
     mean = np.load(tmp_path / "arrays" / "pixel_mean.npy")
     train, test = (arrays.open_split(tmp_path / "arrays" / name) for name in ("train", "test"))
@@ -51,14 +58,34 @@ def test_mean_is_the_training_images_and_kept(source: Path, tmp_path: Path) -> N
     np.testing.assert_array_equal(restored, cifar10.read_split(source, "test")[0])
 
 
-def test_the_same_bytes_twice(source: Path, tmp_path: Path) -> None:
+def test_two_runs_write_the_same_bytes(source: Path, tmp_path: Path) -> None:
     for name in ("a", "b"):
         preprocess(source, tmp_path / name, "synthetic", True)
     for file in (path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*.*")):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
 
 
-def test_synthetic_data_do_not_pass_for_cifar10(source: Path, tmp_path: Path) -> None:
+def test_the_digest_is_of_everything_in_a_split(source: Path, tmp_path: Path) -> None:
+    preprocess(source, tmp_path / "arrays", "synthetic", True)
+    split = arrays.open_split(tmp_path / "arrays" / "test")
+    images, labels = np.array(split.images), np.array(split.labels)
+    images[-1, -1, -1, -1] += 1
+    labels[0] = (labels[0] + 1) % 10
+    others: list[dict[str, Any]] = [
+        {"images": images},
+        {"labels": labels},
+        {"source": "cifar10"},
+        {"classes": split.classes[::-1]},
+        {"subtract_pixel_mean": False},
+        {"pixel_mean_sha256": "0" * 64},
+    ]
+    assert {next(iter(other)) for other in others} == set(vars(split))
+    digests = {arrays.digest(dataclasses.replace(split, **other)) for other in others}
+    assert len(digests | {arrays.digest(split)}) == len(others) + 1
+    assert arrays.digest(split) == arrays.digest(arrays.open_split(tmp_path / "arrays" / "test"))
+
+
+def test_synthetic_images_are_not_accepted_as_cifar10(source: Path, tmp_path: Path) -> None:
     with pytest.raises(BenchmarkError, match="data_batch_1: not the official file"):
         preprocess(source, tmp_path / "arrays", "cifar10", True)
     assert not (tmp_path / "arrays").exists()
@@ -85,34 +112,46 @@ def _widen(folder: Path) -> None:
     np.save(folder / "images.npy", np.load(folder / "images.npy").astype(np.float64))
 
 
-def _forget(folder: Path) -> None:
-    (folder / "about.json").write_text("{}")
+def _about(text: str) -> Callable[[Path], None]:
+    def write(folder: Path) -> None:
+        (folder / "about.json").write_text(text)
+
+    return write
+
+
+def _unlink_about(folder: Path) -> None:
+    (folder / "about.json").unlink()
 
 
 @pytest.mark.parametrize(
-    ("damage", "said"),
+    ("damage", "message"),
     [
-        (_truncate, "images.npy: not a whole .npy file"),
-        (_empty, "labels.npy: not a whole .npy file"),
+        (_truncate, "images.npy: not a complete .npy file"),
+        (_empty, "labels.npy: not a complete .npy file"),
         (_shorten, r"labels.npy: must be int32 \(110,\) as images.npy, is int32 \(109,\)"),
         (_remove, "images.npy: no such file"),
         (_widen, "images.npy: must be float32"),
-        (_forget, "about.json: no 'source'"),
+        (_about("{}"), "about.json: source: missing; .*; run `dvc repro --force preprocess`"),
+        (_about("{"), "about.json: not JSON: .*; run `dvc repro --force preprocess`"),
+        (_about('{"source": "mnist"}'), "about.json: source is 'mnist'"),
+        (_unlink_about, "about.json: no such file; run `dvc repro preprocess`"),
     ],
 )
 def test_damaged_arrays_are_one_line(
-    source: Path, tmp_path: Path, damage: object, said: str
+    source: Path, tmp_path: Path, damage: Callable[[Path], object], message: str
 ) -> None:
     preprocess(source, tmp_path / "arrays", "synthetic", True)
-    assert callable(damage)
     damage(tmp_path / "arrays" / "test")
-    with pytest.raises(BenchmarkError, match=said) as caught:
+    with pytest.raises(BenchmarkError, match=message) as caught:
         arrays.open_split(tmp_path / "arrays" / "test")
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("stage", ["fetch", "preprocess", "report"])
 def test_imports_no_deep_learning_framework(stage: str) -> None:
-    code = f"import sys, stages.{stage}; print(sorted({{'keras', 'tensorflow', 'jax', 'torch'}} & set(sys.modules)))"
+    code = (
+        f"import sys, stages.{stage}; "
+        "print({'keras', 'tensorflow', 'jax', 'torch'} & set(sys.modules))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\n"
+    assert done.stdout == "set()\n"

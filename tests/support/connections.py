@@ -1,6 +1,7 @@
-"""Which processes connect to what: an audit hook in every Python that a command starts, its children's children too.
+"""Records which processes open which connections, by an audit hook in every Python process.
 
-Code in C that opens sockets by itself is not heard; Python's own, requests, aiohttp and DVC's remotes are.
+The hook is active in a command and in all its descendants. It sees the sockets of Python itself,
+requests, aiohttp and DVC's remotes, but not those that C code opens.
 """
 
 import json
@@ -15,8 +16,9 @@ def tell(kind, what):
         file.write(json.dumps([kind, what, sys.orig_argv]) + "\\n")
 
 def hear(event, args):
-    if event in ("socket.connect", "socket.sendto", "socket.sendmsg") and isinstance(args[1], tuple):  # a Unix socket's is a path
-        tell("connects", f"{args[1][0]}:{args[1][1]}")
+    if event in ("socket.connect", "socket.sendto", "socket.sendmsg"):
+        if isinstance(args[1], tuple):  # the address of a Unix socket is a path
+            tell("connects", f"{args[1][0]}:{args[1][1]}")
     elif event in ("socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"):
         tell("resolves", str(args[0]))
 
@@ -32,7 +34,7 @@ class Heard(NamedTuple):
 
 
 def listening(folder: Path) -> dict[str, str]:
-    """The environment for commands that are to be listened to; what is heard goes into `folder`."""
+    """The environment for a command whose connections are to be recorded, in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "sitecustomize.py").write_text(HOOK, encoding="utf-8")
     return {"PYTHONPATH": str(folder), "CONNECTIONS": str(folder / "heard")}

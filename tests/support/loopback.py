@@ -1,4 +1,4 @@
-"""A real server on loopback that does what servers and lines do on a bad day, for the tests of downloads."""
+"""A real server on loopback whose faults can be chosen, for the tests of downloads."""
 
 import random
 import threading
@@ -31,11 +31,12 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Site:
-    """A server on loopback that gives its answers in turn, the last one for ever; stopped at the end of the block."""
+    """A server on loopback that gives its answers in turn and repeats the last one."""
 
     def __init__(self, *answers: Answer) -> None:
         self.answers = list(answers)
         self.requests: list[Message] = []
+        self.starts: list[int] = []  # the first byte of each body that `serve` sent
         self.stopping = threading.Event()
         self.server = ThreadingHTTPServer(
             ("127.0.0.1", 0), type("Bound", (Handler,), {"site": self})
@@ -67,7 +68,7 @@ def serve(
     stall: bool = False,
     **headers: Any,
 ) -> Answer:
-    """Answer as a good server does, but send only the first `most` bytes of it, then fall silent (`stall`) or hang up."""
+    """A correct answer, cut after the first `most` bytes; then silence (`stall`) or the end."""
 
     def answer(request: Handler) -> None:
         asked = request.headers["Range"]
@@ -81,9 +82,13 @@ def serve(
         if start >= len(body) and start:
             request.head(416, Content_Range=f"bytes */{len(body)}", Content_Length=0)
             return
-        told = {"Content_Range": f"bytes {start}-{len(body) - 1}/{len(body)}"} if start else {}
+        request.site.starts.append(start)
+        range_header = (
+            {"Content_Range": f"bytes {start}-{len(body) - 1}/{len(body)}"} if start else {}
+        )
         request.head(
-            206 if start else 200, **{"Content_Length": len(body) - start, **told, **headers}
+            206 if start else 200,
+            **{"Content_Length": len(body) - start, **range_header, **headers},
         )
         request.wfile.write(body[start:][:most])
         if stall:

@@ -1,4 +1,4 @@
-"""Against Keras' own ImageDataGenerator, which is private in Keras 3 and has SciPy shift the images."""
+"""Shifts, flips and crops against Keras' own ImageDataGenerator, and the draws of an epoch."""
 
 from typing import Any
 
@@ -13,32 +13,31 @@ pytestmark = pytest.mark.usefixtures("device")
 Images = NDArray[np.float32]
 
 
-def keras_own(image: Images, row: float, column: float, flip: bool, order: int) -> Images:
+def generated(image: Images, row: float, column: float, flip: bool, order: int) -> Images:
+    """The image as Keras' ImageDataGenerator, which is private in Keras 3, shifts and flips it."""
     from keras.src.legacy.preprocessing.image import ImageDataGenerator
 
     generator = ImageDataGenerator(
         fill_mode="nearest", interpolation_order=order, data_format="channels_last"
     )
-    # x is along the columns for Keras
+    # for Keras, x is along the columns
     return np.asarray(
         generator.apply_transform(image, {"tx": column, "ty": row, "flip_horizontal": flip})
     )
 
 
-def ours(images: Images, shifts: Any, flips: Any, order: int) -> Images:
+def augmented(images: Images, shifts: Any, flips: Any, order: int, padded: bool = False) -> Images:
     from keras import ops
 
     from resnet.training.augment import augment
 
-    return np.asarray(
-        ops.convert_to_numpy(
-            augment(ops.convert_to_tensor(images), np.float32(shifts), np.array(flips), order)
-        )
-    )
+    tensor = ops.convert_to_tensor(images)
+    shifted = augment(tensor, np.float32(shifts), np.array(flips), order, padded)
+    return np.asarray(ops.convert_to_numpy(shifted))
 
 
 @pytest.mark.parametrize("order", [0, 1])
-def test_is_keras_own_shift_and_flip(order: int) -> None:
+def test_shift_and_flip_equal_those_of_keras(order: int) -> None:
     rng = np.random.default_rng(order)
     images = rng.normal(size=(64, 32, 32, 3)).astype(np.float32)
     draws = epoch_draws(3, 1, np.arange(64, dtype=np.int32), 64, shift=0.1, flip=True)
@@ -46,33 +45,33 @@ def test_is_keras_own_shift_and_flip(order: int) -> None:
     assert flips.any()
     assert not flips.all()
     expected = [
-        keras_own(image, float(row), float(column), bool(flip), order)
+        generated(image, float(row), float(column), bool(flip), order)
         for image, (row, column), flip in zip(images, shifts, flips, strict=True)
     ]
-    np.testing.assert_allclose(ours(images, shifts, flips, order), expected, atol=1e-5)
+    np.testing.assert_allclose(augmented(images, shifts, flips, order), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("order", [0, 1])
 @pytest.mark.parametrize("shift", [(0, 0), (3, -2), (40, -40), (0.5, -0.5), (31.4, 0)])
-def test_bounds(order: int, shift: tuple[float, float]) -> None:
+def test_shifts_beyond_the_edges(order: int, shift: tuple[float, float]) -> None:
     image = np.random.default_rng(5).normal(size=(1, 32, 32, 3)).astype(np.float32)
     np.testing.assert_allclose(
-        ours(image, [shift], [False], order)[0],
-        keras_own(image[0], *shift, False, order),
+        augmented(image, [shift], [False], order)[0],
+        generated(image[0], *shift, False, order),
         atol=1e-5,
     )
 
 
-def test_nothing_drawn_changes_nothing() -> None:
+def test_no_shift_and_no_flip_leave_images_as_they_are() -> None:
     images = np.random.default_rng(5).normal(size=(4, 32, 32, 3)).astype(np.float32)
     for order in (0, 1):
         np.testing.assert_array_equal(
-            ours(images, np.zeros((4, 2)), np.zeros(4, bool), order), images
+            augmented(images, np.zeros((4, 2)), np.zeros(4, bool), order), images
         )
 
 
 @pytest.mark.parametrize("flip", [False, True])
-def test_a_crop_is_that_of_the_image_padded_with_zeros(flip: bool) -> None:
+def test_crop_equals_that_of_the_image_padded_with_zeros(flip: bool) -> None:
     images = np.random.default_rng(5).normal(size=(81, 32, 32, 3)).astype(np.float32)
     shifts = [(row, column) for row in range(-4, 5) for column in range(-4, 5)]
     padded = np.pad(images, ((0, 0), (4, 4), (4, 4), (0, 0)))
@@ -82,21 +81,11 @@ def test_a_crop_is_that_of_the_image_padded_with_zeros(flip: bool) -> None:
     ]
     if flip:
         expected = [image[:, ::-1] for image in expected]
-    from keras import ops
-
-    from resnet.training.augment import augment
-
-    cropped = augment(
-        ops.convert_to_tensor(images),
-        np.array(shifts, np.float32),
-        np.full(81, flip),
-        0,
-        padded=True,
-    )
-    np.testing.assert_array_equal(ops.convert_to_numpy(cropped), expected)
+    cropped = augmented(images, shifts, np.full(81, flip), 0, padded=True)
+    np.testing.assert_array_equal(cropped, expected)
 
 
-def test_every_crop_occurs_as_often() -> None:
+def test_every_crop_occurs_equally_often() -> None:
     draws = epoch_draws(0, 0, np.arange(20_000, dtype=np.int32), 32, shift=0.1, flip=True, crop=4)
     assert draws.shifts.dtype == np.float32
     offsets, counts = np.unique(draws.shifts.reshape(-1, 2), axis=0, return_counts=True)
@@ -104,7 +93,7 @@ def test_every_crop_occurs_as_often() -> None:
     np.testing.assert_allclose(counts / counts.sum(), 1 / 81, rtol=0.3)
 
 
-def test_a_crop_leaves_the_order_alone() -> None:
+def test_crop_does_not_change_the_order() -> None:
     images = np.arange(320, dtype=np.int32)
     np.testing.assert_array_equal(
         epoch_draws(0, 0, images, 32, 0.1, True, 4).order,
@@ -112,24 +101,23 @@ def test_a_crop_leaves_the_order_alone() -> None:
     )
 
 
-def test_every_offset_occurs_up_to_the_last() -> None:
+def test_every_offset_occurs_including_the_largest() -> None:
     draws = epoch_draws(0, 0, np.arange(20_000, dtype=np.int32), 32, shift=0.1, flip=True)
     offsets, counts = np.unique(np.floor(draws.shifts + 0.5), return_counts=True)
     assert offsets.tolist() == [-3, -2, -1, 0, 1, 2, 3]
-    expected = (
-        np.array([0.7, 1, 1, 1, 1, 1, 0.7]) / 6.4
-    )  # uniform over ±3.2: the outermost get the part beyond 2.5
+    # uniform over ±3.2: the outermost two have what is beyond 2.5
+    expected = np.array([0.7, 1, 1, 1, 1, 1, 0.7]) / 6.4
     np.testing.assert_allclose(counts / counts.sum(), expected, atol=0.01)
     assert np.abs(draws.shifts).max() <= 3.2
     assert abs(draws.flips.mean() - 0.5) < 0.02
 
 
-def test_images_of_a_batch_move_apart() -> None:
+def test_each_image_of_a_batch_is_shifted_by_itself() -> None:
     draws = epoch_draws(0, 0, np.arange(64, dtype=np.int32), 32, shift=0.1, flip=True)
     assert len(np.unique(draws.shifts)) == draws.shifts.size
 
 
-def test_an_epoch_takes_each_image_once_and_drops_the_rest() -> None:
+def test_epoch_uses_each_image_at_most_once_in_full_batches() -> None:
     images = np.arange(100, 200, dtype=np.int32)
     draws = epoch_draws(0, 0, images, 32, 0.1, True)
     assert draws.order.shape == (3, 32)
@@ -147,19 +135,19 @@ def test_draws_are_keyed_by_seed_and_epoch() -> None:
     assert len({draw(seed, epoch) for seed in range(5) for epoch in range(5)}) == 25
 
 
-def test_no_shift_and_no_flip_leave_the_order_alone() -> None:
+def test_shifts_and_flips_do_not_change_the_order() -> None:
     images = np.arange(320, dtype=np.int32)
-    still, moving = (
+    fixed, moving = (
         epoch_draws(0, 0, images, 32, shift, flip) for shift, flip in ((0.0, False), (0.1, True))
     )
-    assert not still.shifts.any()
-    assert not still.flips.any()
-    np.testing.assert_array_equal(still.order, moving.order)
+    assert not fixed.shifts.any()
+    assert not fixed.flips.any()
+    np.testing.assert_array_equal(fixed.order, moving.order)
 
 
-def test_holdout_parts_the_images() -> None:
+def test_holdout_splits_the_images() -> None:
     kept, held_out = holdout_indices(1000, 0.1)
     assert len(held_out) == 100
     assert sorted([*kept.tolist(), *held_out.tolist()]) == list(range(1000))
-    assert len(np.unique(held_out // 100)) > 5  # from all over
+    assert len(np.unique(held_out // 100)) > 5  # spread over all of them
     assert [len(part) for part in holdout_indices(1000, 0.0)] == [1000, 0]

@@ -1,49 +1,80 @@
-"""The states of a run on disk: whole or not there, the last two kept, a damaged one noticed; one trainer a run; signals."""
+"""The saved states of a training: the last two are kept, and a damaged one is noticed."""
 
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
-from resnet.errors import BenchmarkError, Interrupted
-from resnet.training import interrupt, resume
-from tests.conftest import ROOT
+from resnet import params
+from resnet.device import Device
+from resnet.errors import BenchmarkError
+from resnet.training import resume
+from resnet.training.record import Identity, TrainingParameters
+from scripts.checkout import environment
+
+DEVICE = Device("a CPU", "x86_64", False, "tensorflow", False, "float32", True)
 
 
 def state(epochs: int) -> resume.Saved:
-    return resume.Saved(
-        epochs, {"weights": np.full(1000, epochs, np.float32)}, {"losses": [0.1] * epochs}
+    weights = np.full(1000, epochs, np.float32)
+    return resume.Saved(epochs, {"weights": weights}, {"losses": [0.1] * epochs})
+
+
+def identity_of(variant: str = "model", seed: int = 0) -> Identity:
+    settings = params.load()
+    model = settings.variant("model")
+    return Identity(
+        variant=variant,
+        seed=seed,
+        parameters=TrainingParameters(
+            network=model.network,
+            recipe=model.recipe,
+            augment=model.augment,
+            precision="float32",
+            holdout=settings.train.holdout,
+            source="synthetic",
+            subtract_pixel_mean=True,
+        ),
+        code={"a.py": "0" * 64},
+        data=["1" * 64],
+        device=DEVICE,
+        versions={"keras": "3.15.1"},
+        environment={"OMP_NUM_THREADS": None},
     )
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> resume.Store:
-    made = resume.Store(tmp_path / "runs" / "run")
+    """A store with the states after epochs 10 and 11."""
+    store = resume.Store(tmp_path / "runs" / "model-seed0-a")
     for epochs in (9, 10, 11):
-        made.save(state(epochs))
-    return made
+        store.save(state(epochs), identity_of())
+    return store
 
 
-def epochs_there(store: resume.Store) -> list[int]:
-    return sorted(int(path.name.split("-")[0][5:]) for path in store.folder.iterdir())
+def saved_epochs(store: resume.Store) -> list[int]:
+    assert {path.suffix for path in store.folder.iterdir()} == {".npz", ".json"}
+    return sorted(int(path.name.split("-")[0][5:]) for path in store.folder.glob("*.npz"))
 
 
-def test_the_last_two_are_kept_and_the_last_is_read(store: resume.Store) -> None:
-    assert epochs_there(store) == [10, 11]
+def test_last_two_are_kept_and_the_last_is_loaded(store: resume.Store) -> None:
+    assert saved_epochs(store) == [10, 11]
+    assert store.epochs == 11
     saved = store.load()
     assert saved is not None
     assert (saved.epochs, saved.notes) == (11, {"losses": [0.1] * 11})
     np.testing.assert_array_equal(saved.arrays["weights"], np.full(1000, 11, np.float32))
-    assert resume.Store(store.folder.parent / "other").load() is None
+    empty = resume.Store(store.folder.parent / "other")
+    assert empty.load() is None
+    assert empty.epochs == 0
 
 
 @pytest.mark.parametrize("damage", ["cut", "bit", "empty"])
-def test_a_damaged_state_is_reported_and_the_one_before_used(
+def test_damaged_state_is_reported_and_the_one_before_used(
     store: resume.Store, damage: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for epochs in (11, 10):
@@ -53,30 +84,57 @@ def test_a_damaged_state_is_reported_and_the_one_before_used(
         path.write_bytes({"cut": content[:-1], "bit": flipped, "empty": b""}[damage])
         saved = store.load()
         assert (saved.epochs if saved else 0) == {11: 10, 10: 0}[epochs]
-        assert f"epoch{epochs}-" in (said := capsys.readouterr().out)
-        assert "damaged" in said
+        printed = capsys.readouterr().out
+        assert printed.startswith(f"warning: {path}: damaged")
 
 
-def test_no_space_left_loses_nothing(store: resume.Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_leaves_the_earlier_states(
+    store: resume.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(
-        BenchmarkError,
-        match="No space left on device: the state after epoch 12 was not saved, that after epoch 11 is",
-    ):
-        store.save(state(12))
-    assert epochs_there(store) == [10, 11]
+    message = (
+        "No space left on device: the state after epoch 12 was not saved, the state after epoch 11 "
+        "is kept$"
+    )
+    with pytest.raises(BenchmarkError, match=message):
+        store.save(state(12), identity_of())
+    assert saved_epochs(store) == [10, 11]
 
 
-def test_what_a_kill_left_half_written_goes(store: resume.Store) -> None:
+def test_partial_file_of_a_killed_process_is_removed(store: resume.Store) -> None:
     (store.folder / ".epoch12.partial").write_bytes(b"half")
     assert store.load() is not None
-    assert epochs_there(store) == [10, 11]
+    assert saved_epochs(store) == [10, 11]
 
 
-def test_a_result_takes_the_place_of_the_states_until_dvc_has_recorded_it(
+def test_identity_is_saved_with_the_states(store: resume.Store) -> None:
+    assert store.identity() == identity_of()
+    for text in ("", "{}", '{"variant": 3}'):
+        (store.folder / resume.IDENTITY).write_text(text)
+        assert store.identity() is None
+    (store.folder / resume.IDENTITY).write_bytes(b"\xff")
+    assert store.identity() is None
+
+
+def test_other_stores_are_those_of_the_same_variant_and_seed(store: resume.Store) -> None:
+    folder = store.folder.parent
+    for name, epochs, identity in (
+        ("model-seed0-b", 30, identity_of()),
+        ("model-seed0-c", 20, identity_of()),
+        ("model-seed1-a", 40, identity_of(seed=1)),
+        ("model-seed0-10-a", 40, identity_of("model-seed0")),
+    ):
+        resume.Store(folder / name).save(state(epochs), identity)
+    (folder / "model-seed0-empty").mkdir()
+    found = resume.other_stores(folder, store, identity_of())
+    assert [other.folder.name for other, _ in found] == ["model-seed0-b", "model-seed0-c"]
+    assert all(identity == identity_of() for _, identity in found)
+
+
+def test_result_replaces_the_states_until_dvc_has_recorded_it(
     store: resume.Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     result = tmp_path / "seed0"
@@ -84,9 +142,11 @@ def test_a_result_takes_the_place_of_the_states_until_dvc_has_recorded_it(
     (result / "last.keras").write_bytes(b"weights")
     (result / "training.json").write_text("{}\n")
     store.keep_result(result)
-    assert [path.name for path in store.folder.iterdir()] == [f"result-{resume.dvc_hash(result)}"]
-    assert store.give_result(tmp_path / "again")
-    assert (tmp_path / "again" / "last.keras").read_bytes() == b"weights"
+    digest = resume.dvc_hash(result)
+    names = {path.name for path in store.folder.iterdir()}
+    assert names == {resume.IDENTITY, f"result-{digest}"}
+    assert store.restore_result(tmp_path / "restored")
+    assert (tmp_path / "restored" / "last.keras").read_bytes() == b"weights"
 
     lock = tmp_path / "dvc.lock"
     for text in (
@@ -98,59 +158,27 @@ def test_a_result_takes_the_place_of_the_states_until_dvc_has_recorded_it(
         lock.write_text(text)
         resume.forget_recorded(store.folder.parent, lock)
         assert store.folder.exists()
-    lock.write_text(
-        f"stages: {{train@model-0: {{outs: [{{path: a, md5: {resume.dvc_hash(result)}}}]}}}}\n"
-    )
+    lock.write_text(f"stages: {{train@model-0: {{outs: [{{path: a, md5: {digest}}}]}}}}\n")
     resume.forget_recorded(store.folder.parent, lock)
     assert not store.folder.exists()
 
     store.keep_result(result)
     next(store.folder.glob("result-*/last.keras")).write_bytes(b"other")
-    assert not store.give_result(tmp_path / "again")
+    assert not store.restore_result(tmp_path / "again")
     assert "damaged" in capsys.readouterr().out
 
 
-def test_a_second_trainer_is_told_which_process_has_the_run_and_a_kill_frees_it(
-    tmp_path: Path,
-) -> None:
-    hold = "import sys, time; from pathlib import Path; from resnet.training import resume\n"
-    hold += "with resume.alone(Path(sys.argv[1]), 'x'): print('held', flush=True); time.sleep(60)"
-    with subprocess.Popen(
-        [sys.executable, "-c", hold, str(tmp_path / "a" / "lock")], cwd=ROOT, stdout=subprocess.PIPE
-    ) as holder:
-        assert holder.stdout
-        assert holder.stdout.readline() == b"held\n"
-        with (
-            pytest.raises(
-                BenchmarkError, match=f"model is being trained already, by process {holder.pid} on "
-            ),
-            resume.alone(tmp_path / "a" / "lock", "model"),
-        ):
-            pass
-        holder.kill()
-    with resume.alone(tmp_path / "a" / "lock", "model"):
-        pass
-
-
-def signalled(number: signal.Signals) -> None:
-    with interrupt.raised():
-        os.kill(os.getpid(), number)
-        time.sleep(1)
-
-
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_the_first_signal_raises_and_the_second_does_not_wait(
-    number: signal.Signals, status: int
-) -> None:
-    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
-    try:
-        with pytest.raises(Interrupted) as caught:
-            signalled(number)
-        assert caught.value.status == status
-        assert signal.getsignal(signal.SIGINT) is signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-    finally:
-        signal.signal(signal.SIGINT, before[0])
-        signal.signal(signal.SIGTERM, before[1])
-    with interrupt.raised():
-        pass
-    assert signal.getsignal(signal.SIGINT) is before[0]
+def test_hash_is_that_of_dvc(tmp_path: Path) -> None:
+    output = tmp_path / "seed0"
+    output.mkdir()
+    for name in ("training.json", "last.keras", "history.csv"):
+        (output / name).write_text(f"{name}\n")
+    for command in (["init", "--no-scm"], ["add", "seed0"]):
+        subprocess.run(
+            [sys.executable, "-m", "dvc", *command, "--quiet"],
+            cwd=tmp_path,
+            env=environment(tmp_path),
+            check=True,
+        )
+    added = yaml.safe_load((tmp_path / "seed0.dvc").read_text(encoding="utf-8"))
+    assert added["outs"][0]["md5"] == resume.dvc_hash(output)

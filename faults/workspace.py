@@ -1,0 +1,70 @@
+"""A small checkout in which one training takes seconds, and the commands that run there."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from resnet.errors import BenchmarkError
+from scripts.checkout import copy_checkout, environment
+
+SMALL = {
+    "data.source": "synthetic",
+    "data.synthetic": {"train_images": 400, "test_images": 100, "seed": 0},
+    "variants": ["model"],
+    "seeds": [0],
+    "model.n": 1,
+    "recipes.original.epochs": 12,
+    "train.holdout.fraction": 0.2,
+}
+TRAIN = (sys.executable, "-m", "stages.train", "model", "0")
+MODEL = Path("models/model/seed0")
+STATES = Path(".resume")
+
+
+def checkout(folder: Path, **changes: Any) -> Path:
+    """Copy this checkout to `folder`, with small preprocessed synthetic images."""
+    copy_checkout(folder, {**SMALL, **changes})
+    for stage in ("fetch", "preprocess"):
+        subprocess.run(
+            [sys.executable, "-m", f"stages.{stage}"],
+            cwd=folder,
+            env=env(folder),
+            check=True,
+            capture_output=True,
+        )
+    return folder
+
+
+def env(folder: Path, **more: str) -> dict[str, str]:
+    """The environment of a process there: a state after each epoch, bit-identical on a GPU too."""
+    return {**environment(folder), "SAVE_SECONDS": "0", "DETERMINISTIC": "1", **more}
+
+
+def finish(folder: Path, **more: str) -> str:
+    """Run the training to its end; returns what it printed."""
+    done = subprocess.run(
+        TRAIN, cwd=folder, env=env(folder, **more), capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        reason = " ".join(done.stderr.split())
+        raise BenchmarkError(f"the training ended with status {done.returncode}: {reason}")
+    return done.stdout
+
+
+def reset(folder: Path) -> None:
+    """Remove the states and the results of the training."""
+    for name in (STATES, "models"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+
+
+def trainings(folder: Path) -> list[Path]:
+    """The folders of the saved states, one per training."""
+    states = folder / STATES
+    return [path for path in states.iterdir() if path.name != "locks"] if states.exists() else []
+
+
+def epochs_of(state: Path) -> int:
+    """How many epochs were done when a state was saved, by its file name."""
+    return int(state.name.split("-")[0].removeprefix("epoch"))

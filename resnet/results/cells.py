@@ -1,0 +1,119 @@
+"""How results are put into words and numbers, the same way in the tables, plots and reviews."""
+
+from collections.abc import Sequence
+
+from resnet.params import Holdout
+from resnet.results.metrics import Results
+from resnet.results.notes import NONE, ON_TEST_SET
+from resnet.results.recipes import Recognized, Value, recognize
+from resnet.variant import Drop, Warmup
+
+LIBRARIES = {"tensorflow": "TensorFlow", "jax": "JAX"}
+FLOAT32_PRODUCTS = {"tf32": "TF32", "float32": "float32"}
+
+
+def accuracy(results: Results) -> str:
+    """An accuracy in percent with its number of seeds, and its spread where there are several."""
+    metrics = results.metrics
+    spread = "" if metrics.accuracy_std is None else f" ± {metrics.accuracy_std:.2f}"
+    return f"{metrics.accuracy:.2f}{spread} ({seeds(metrics.seeds)})"
+
+
+def seeds(count: int) -> str:
+    return f"{count} seed{'s' * (count > 1)}"
+
+
+def device(results: Results) -> str:
+    """The device's name, or several names where the seeds were trained on several."""
+    return " ".join(" and ".join(results.distinct("name")).split())
+
+
+def recipe(recognized: Recognized) -> str:
+    """The published recipe's name and all values that differ from it.
+
+    Except for the number of epochs, which the tables show separately.
+    """
+    words = [
+        _difference(difference.key, difference.value)
+        for difference in recognized.differences
+        if difference.key != "epochs"
+    ]
+    return f"{recognized.name} with {', '.join(words)}" if words else recognized.name
+
+
+def holdout(value: Holdout) -> str:
+    """How the epoch was chosen whose checkpoint is evaluated."""
+    if value.split == "test":
+        return "best epoch on the test set"
+    if value.fraction:
+        return f"best epoch on a held-out {value.fraction:g} of the training set"
+    return "no hold-out (last epoch)"
+
+
+def setup(results: Results) -> tuple[str, ...]:
+    """What must be known about a result before it is compared with another: a few words each."""
+    parameters = results.parameters
+    recognized = recognize(parameters)
+    return (
+        f"recipe {recipe(recognized)}",
+        f"{recognized.epochs} epoch{'s' * (recognized.epochs > 1)}",
+        holdout(parameters.holdout) + _mark(results),
+        _libraries(results),
+        _precision(results),
+    )
+
+
+def ours(results: Results | None, missing: str = NONE) -> dict[str, str]:
+    """The cells of a variant in any of the tables; all `missing` where it has no results."""
+    if results is None:
+        return dict.fromkeys(("Accuracy %", "s/epoch", "Device", "Parameters"), missing)
+    seconds = results.metrics.seconds_per_epoch
+    digits = 2 if seconds < 10 else 1 if seconds < 100 else 0
+    return {
+        "Accuracy %": accuracy(results) + _mark(results),
+        "s/epoch": f"{seconds:.{digits}f}",
+        "Device": device(results),
+        "Parameters": f"{results.metrics.parameters:,}",
+    }
+
+
+def _mark(results: Results) -> str:
+    return f" {ON_TEST_SET}" if results.parameters.holdout.split == "test" else ""
+
+
+def _libraries(results: Results) -> str:
+    found = [
+        f"{LIBRARIES.get(backend, backend)} {_joined(results.versions(backend))}"
+        for backend in results.distinct("backend")
+    ]
+    return f"{_joined(found)}, Keras {_joined(results.versions('keras'))}"
+
+
+def _precision(results: Results) -> str:
+    """The precision, with that of float32 products where it may be another."""
+    precision = results.parameters.precision
+    products = results.distinct("float32_products")
+    if products == ["float32"]:
+        return precision
+    return f"{precision} ({_joined([FLOAT32_PRODUCTS[name] for name in products])} products)"
+
+
+def _difference(key: str, value: Value) -> str:
+    if isinstance(value, tuple):
+        drops = ", ".join(_drop(drop) for drop in value)
+        return f"drops {drops}" if value else "no drops"
+    if isinstance(value, Warmup):
+        return f"warmup {value.epochs}: {value.factor:g}"
+    if value is None:
+        return f"no {key}"
+    if isinstance(value, bool):
+        return f"{key} {str(value).lower()}"  # as YAML has it
+    return f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}"
+
+
+def _drop(drop: Drop) -> str:
+    return f"{drop.epoch}: {drop.factor:g}"
+
+
+def _joined(values: Sequence[str]) -> str:
+    return " and ".join(values)

@@ -1,0 +1,69 @@
+"""Scores a variant's checkpoints on all test images: for the evaluate stage, and for verify."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from resnet import backend
+from resnet.data.arrays import Split
+from resnet.errors import BenchmarkError
+from resnet.results import scores, trained
+from resnet.results.metrics import Evaluation, Results, Run, summarize
+from resnet.results.scores import Score
+from resnet.results.store import VariantFiles
+
+BATCH = 500
+
+
+def score_variant(variant: str, seeds: Sequence[int], test: Split) -> VariantFiles:
+    """Score the chosen checkpoint of each seed; everything is checked before the first is loaded.
+
+    Raises BenchmarkError where a seed's training is missing, incomplete or of another experiment.
+    """
+    trainings = [trained.read(variant, seed, test) for seed in seeds]
+    device = backend.start()
+    runs, found = [], []
+    for training in trainings:
+        score, loss = _score_checkpoint(training.checkpoint, test)
+        evaluation = Evaluation(
+            accuracy=score.accuracy,
+            errors=score.errors,
+            loss=loss,
+            images=len(test.labels),
+            device=device.name,
+            backend=device.backend,
+            float32_products=device.float32_products,
+            versions=backend.versions(device.backend),
+        )
+        run = Run(training=training.record, evaluation=evaluation)
+        print(
+            f"{variant} seed {run.seed}: {evaluation.errors:,} errors on "
+            f"{evaluation.images:,} test images, accuracy {evaluation.accuracy:.2f} %"
+        )
+        runs.append(run)
+        found.append(score)
+    return VariantFiles(
+        Results(summarize(runs), tuple(runs)),
+        np.array([score.correct for score in found]),
+        np.sum([score.confusion for score in found], axis=0),
+        test.classes,
+        {run.seed: training.history for run, training in zip(runs, trainings, strict=True)},
+    )
+
+
+def _score_checkpoint(path: Path, test: Split) -> tuple[Score, float]:
+    """The checkpoint's score, and its loss: cross-entropy plus l2 terms, as Keras' evaluate has."""
+    import keras
+
+    try:
+        # Safe mode refuses Lambda layers, whose code the file itself contains.
+        model = keras.models.load_model(path, compile=False, safe_mode=True)
+    except MemoryError:
+        raise
+    except Exception as error:  # a damaged or malicious file can raise anything
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise BenchmarkError(f"{path}: not a complete Keras checkpoint: {reason[:200]}") from error
+    probabilities = model.predict(test.images, batch_size=BATCH, verbose=0)
+    score = scores.score(probabilities, test.labels)
+    return score, score.cross_entropy + float(sum(model.losses))

@@ -1,0 +1,70 @@
+"""The text of metrics/README.md around the tables: how to read them, and the notes."""
+
+NONE = "–"  # nothing was trained, or nothing was published
+NOT_BUILDABLE = "NA"  # as the original marks a depth that no n gives
+ON_TEST_SET = "†"
+
+TITLE = "CIFAR-10 ResNet: the tables"
+RENDERED = (
+    "This page is rendered by `dvc repro report` (`python -m stages.report`); do not edit it."
+)
+READING = (
+    "Accuracies are percentages of all test images, measured with the saved checkpoints. An "
+    "accuracy marked (3 seeds) is the mean ± the sample standard deviation of three runs that "
+    "differ only in their seed; a single seed has no spread. The column n belongs to the network: "
+    "its depth is 6n+2 in v1 and 9n+2 in v2. Near 92 %, the choice of 10,000 test images alone "
+    "gives an accuracy a standard deviation of 0.27 points.",
+    "s/epoch is the median over all epochs but the first, then over the seeds, on the device in "
+    "the row. Parameters include those that are not trained. "
+    f"{NONE}: no result. {NOT_BUILDABLE}, as in the original: no n gives this depth, the paper has "
+    "no such network, or the paper's network is not one of ours [2].",
+    "The original is the Keras example cifar10_resnet.py. The papers are He et al. 2015, "
+    "arXiv:1512.03385, and He et al. 2016, arXiv:1603.05027. The papers' results are quoted from "
+    "the original. They have separate tables because their recipe is different. A result of ours "
+    "is beside a published one only if both the network and the recipe are the same; otherwise it "
+    "is under Further variants. [1] to [9] refer to the notes at the end.",
+    "Our results come from `metrics/runs/<variant>.json`, and how each was obtained is in "
+    "`metrics/provenance/<variant>.json`. The published ones come from `metrics/published.csv`.",
+)
+NOTES = (
+    "The original's v2 is wider than the network of He et al. 2016: its bottlenecks have 16, 64 "
+    "and 128 channels, the paper's have 16, 32 and 64 (KaimingHe/resnet-1k-layers, "
+    "resnet-pre-act.lua). ResNet164v2 has 4.94 M trainable parameters here and 1.70 M in the "
+    "paper, ResNet1001v2 has 30.3 M and 10.3 M.",
+    "The paper's result is for a network that is not one of ours, or mixes two statistics. 93.63 "
+    "(ResNet110v2) is from a network of basic blocks, while v2 has bottlenecks here. 94.07 "
+    "(ResNet164v1) is from a network of bottlenecks, while v1 has basic blocks here. 93.39±.16 is "
+    "the mean of five runs, the best of which reached 93.57. 95.08±.14 combines a median with the "
+    "spread of a mean: the mean is 95.11±.14.",
+    "One run each, at the epoch with the best accuracy on the test set "
+    "(keras-team/keras#10632). The v1 results were measured before the original removed batch "
+    "normalization from its shortcuts (#8231, #8981).",
+    "The original lowers the learning rate where `epoch > 80` and so on, with epochs counted from "
+    "0: 1e-3 for 81 epochs, 1e-4 for 40, 1e-5 for 40, 1e-6 for 20, 5e-7 for 19. Our recipe "
+    "`original` does the same.",
+    "ReduceLROnPlateau had no effect in the original, because its scheduler sets the rate again "
+    "before every epoch (#8829). Our recipe `original` does not use it.",
+    "`l2(1e-4)` adds 1e-4·Σw² to the loss. Its gradient is that of a weight decay of 2e-4, and it "
+    "applies to convolution kernels only. Our recipe `original` does the same.",
+    "Shifts are uniform over ±3.2 pixels and filled with the nearest edge pixel. In January 2018, "
+    "when these results were measured, shifted pixels were not interpolated (order 0); today's "
+    "ImageDataGenerator interpolates them. `augment.order` in params.yaml selects either.",
+    "With today's Keras, the original keeps no best checkpoint. `val_acc` is not the name of a "
+    "metric, so saving fails after the first epoch or, with `mode='max'`, happens in every epoch. "
+    "A resumed run overwrites the best file at once (#17012).",
+    "Where a block changes the size, our v1 has a projection shortcut, like the original; the "
+    "paper's shortcut has no parameters. Our convolutions have biases, the paper's have none. "
+    "ResNet20v1 has 273,066 trainable parameters here and 269,722 in the paper.",
+)
+NO_FULL_RUN = "No full run of these networks on CIFAR-10 yet."
+SHORT = (
+    "These runs have fewer epochs than their recipe: they are not comparable with the tables above."
+)
+SYNTHETIC = (
+    "**Not CIFAR-10**: small synthetic images that show that the pipeline works. "
+    "These accuracies are not comparable with any other."
+)
+CHOSEN_ON_TEST_SET = (
+    f"{ON_TEST_SET} The best epoch was chosen on the test set itself, as in the original: "
+    "such an accuracy is too high."
+)

@@ -1,0 +1,58 @@
+"""Which variant is in which row beside a published result: network and recipe must be the same."""
+
+from collections.abc import Collection, Mapping
+
+import pandas as pd
+
+from resnet.results.metrics import Results
+from resnet.results.notes import NOT_BUILDABLE
+from resnet.results.recipes import recognize
+from resnet.variant import Network
+
+Networks = Mapping[str, Network]  # the listed variants, in order
+AllResults = Mapping[str, Results]  # by variant
+
+# The paper has another network under these names: see note 2.
+OTHER_NETWORK = ("ResNet164v1", "ResNet110v2")
+
+
+def original_rows(
+    networks: Networks, results: AllResults, published: Collection[str]
+) -> dict[str, str]:
+    """The variant in the row of each of the original's networks: the one of that name, or `model`.
+
+    A variant with results is there only if it was trained on CIFAR-10 exactly by the original's
+    recipe; one without results keeps the row for its network.
+    """
+    rows: dict[str, str] = {}
+    for name in sorted(networks, key=lambda name: name == "model"):
+        network = networks[name].name
+        if network not in published or name not in (network, "model"):
+            continue
+        if name not in results or _trained_by(results[name], "original"):
+            rows.setdefault(network, name)
+    return rows
+
+
+def paper_rows(networks: Networks, full: AllResults, published: pd.DataFrame) -> dict[str, str]:
+    """The variant in the row of each of the papers' networks: trained exactly by their recipe.
+
+    In version 2 it must have the paper's width.
+    """
+    with_paper = ~published["paper_accuracy"].isin(["-", NOT_BUILDABLE])
+    available = set(published[with_paper]["network"]) - set(OTHER_NETWORK)
+    rows: dict[str, str] = {}
+    for name in sorted(networks, key=lambda name: (name != networks[name].family, name == "model")):
+        network = networks[name]
+        width = "paper" if network.version == 2 else "original"
+        if network.width != width or network.family not in available or name not in full:
+            continue
+        if _trained_by(full[name], "paper"):
+            rows.setdefault(network.family, name)
+    return rows
+
+
+def _trained_by(results: Results, recipe: str) -> bool:
+    """Whether a result may be beside those that were published for a recipe."""
+    recognized = recognize(results.parameters)
+    return not results.synthetic and recognized.exact and recognized.name == recipe

@@ -1,0 +1,68 @@
+"""Copies of this checkout in which the pipeline can run without touching the original's results.
+
+`make demo`, `make faults`, `make speed` and the tests work in such copies.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def copy_checkout(target: Path, changes: Mapping[str, Any]) -> None:
+    """Copy this checkout's files, without its results, into a new git repository.
+
+    `changes` maps dotted keys of params.yaml to their values in the copy. Files that git ignores
+    are not copied.
+    """
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    for name in filter(None, listed.stdout.split("\0")):
+        if (ROOT / name).is_file() and not _is_result(name):
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, target / name)
+    set_params(target / "params.yaml", changes)
+    subprocess.run(["git", "init", "--quiet"], cwd=target, check=True)
+
+
+def _is_result(name: str) -> bool:
+    """Whether the pipeline writes this file. metrics/published.csv is an input."""
+    return name == "dvc.lock" or (name.startswith("metrics/") and name != "metrics/published.csv")
+
+
+def set_params(path: Path, changes: Mapping[str, Any]) -> None:
+    """Set dotted keys of a params.yaml. The file's comments are lost."""
+    values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    for key, value in changes.items():
+        *sections, last = key.split(".")
+        section = values
+        for name in sections:
+            section = section[name]
+        section[last] = value
+    path.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
+
+
+def environment(checkout: Path) -> dict[str, str]:
+    """Return the environment in which `dvc` and the stages run in a copy.
+
+    The running Python comes first on PATH, and DVC keeps its scratch files inside the copy.
+    """
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    return {
+        **os.environ,
+        "PATH": path,
+        "DVC_NO_ANALYTICS": "1",
+        "DVC_SITE_CACHE_DIR": str(checkout / ".dvc" / "site"),
+    }

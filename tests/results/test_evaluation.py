@@ -1,0 +1,196 @@
+"""Scoring the checkpoints in models/, and what is refused before one is loaded."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from resnet.data.arrays import Split
+from resnet.device import Device
+from resnet.errors import BenchmarkError
+from resnet.files import sha256
+from resnet.results.evaluation import score_variant
+from resnet.training.record import TrainingRecord, model_folder
+from tests.support.checkout import ROOT
+from tests.support.results import CLASSES, history_text, make_parameters, make_run
+
+IMAGES = 60
+L2 = 0.01
+
+
+@pytest.fixture
+def test_split() -> Split:
+    """Random images, of which the first half are cats."""
+    rng = np.random.default_rng(0)
+    images = rng.normal(size=(IMAGES, 32, 32, 3)).astype(np.float32)
+    labels = (np.arange(IMAGES) >= IMAGES // 2).astype(np.int32)
+    return Split(images, labels, "cifar10", CLASSES, True, "2" * 64)
+
+
+@pytest.fixture
+def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: Device) -> Path:
+    """A working folder with a small trained network of two seeds in models/."""
+    import keras
+
+    assert device
+    monkeypatch.chdir(tmp_path)
+    for seed in (0, 1):
+        keras.utils.set_random_seed(seed)
+        inputs = keras.Input((32, 32, 3))
+        features = keras.layers.GlobalAveragePooling2D()(inputs)
+        layer = keras.layers.Dense(
+            2, activation="softmax", kernel_regularizer=keras.regularizers.L2(L2)
+        )
+        folder = model_folder("model", seed)
+        folder.mkdir(parents=True)
+        keras.Model(inputs, layer(features)).save(folder / "last.keras")
+        (folder / "history.csv").write_text(history_text(2))
+        parameters = make_parameters(changes={"epochs": 2})
+        checkpoints = {"last.keras": sha256(folder / "last.keras")}
+        run = make_run(seed=seed, parameters=parameters, checkpoints=checkpoints)
+        write_record(folder, run.training)
+    return tmp_path
+
+
+def write_record(folder: Path, record: TrainingRecord, **changes: Any) -> None:
+    content = {**record.model_dump(mode="json", by_alias=True), **changes}
+    (folder / "training.json").write_text(json.dumps(content))
+
+
+def test_scores_are_those_of_keras(
+    trained: Path, test_split: Split, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import keras
+
+    files = score_variant("model", (0, 1), test_split)
+    for seed, run in enumerate(files.results.runs):
+        model = keras.models.load_model(trained / model_folder("model", seed) / "last.keras")
+        model.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+        loss, accuracy = model.evaluate(test_split.images, test_split.labels, verbose=0)
+        assert run.evaluation.accuracy == pytest.approx(100 * accuracy, abs=1e-4)
+        assert run.evaluation.loss == pytest.approx(loss, rel=1e-5)
+        predicted = model.predict(test_split.images, verbose=0).argmax(axis=1)
+        correct = predicted == test_split.labels
+        assert run.evaluation.errors == int((~correct).sum())
+        np.testing.assert_array_equal(files.correct[seed], correct)
+    assert files.confusion.sum() == 2 * IMAGES
+    assert files.confusion.trace() == files.correct.sum()
+    assert files.confusion.sum(axis=1).tolist() == [IMAGES, IMAGES]  # 30 of each class, two seeds
+    assert files.histories == {0: history_text(2), 1: history_text(2)}
+    assert files.classes == CLASSES
+    assert "model seed 1: " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"schema": 2}, "schema is 2: another version of the benchmark wrote it"),
+        ({"epochs": 3}, "history.csv: must have one complete line for each of 3 epochs"),
+        ({"pixel_mean_sha256": "0" * 64}, "was trained on other data than data/arrays/test"),
+        ({"classes": ["cat", "frog"]}, "was trained on other data than data/arrays/test"),
+        ({"checkpoint": "best.keras"}, "best.keras: no such file; run `dvc checkout models"),
+        ({"checkpoints": {}}, "last.keras: damaged, or from another training"),
+    ],
+)
+def test_a_training_that_does_not_fit_is_refused(
+    trained: Path, test_split: Split, changes: dict[str, Any], complaint: str
+) -> None:
+    folder = model_folder("model", 1)
+    path = trained / folder / "training.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    with pytest.raises(BenchmarkError) as caught:
+        score_variant("model", (0, 1), test_split)
+    assert str(caught.value).startswith(str(folder))
+    assert complaint in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (
+            lambda folder: (folder / "training.json").unlink(),
+            "no trained model for this seed; run `dvc repro train@model-1`",
+        ),
+        (
+            lambda folder: (folder / "training.json").write_text("{"),
+            "training.json: not JSON: ",
+        ),
+        (
+            lambda folder: (folder / "training.json").write_text('{"schema": 1}'),
+            "identity: missing",
+        ),
+        (
+            lambda folder: (folder / "last.keras").write_bytes(b"PK not a zip"),
+            "last.keras: damaged, or from another training: its SHA-256 is not",
+        ),
+        (lambda folder: (folder / "history.csv").unlink(), "history.csv: no such file"),
+    ],
+)
+def test_a_damaged_training_is_refused(
+    trained: Path, test_split: Split, change: Callable[[Path], Any], complaint: str
+) -> None:
+    change(trained / model_folder("model", 1))
+    with pytest.raises(BenchmarkError) as caught:
+        score_variant("model", (0, 1), test_split)
+    assert complaint in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_another_seeds_folder_is_refused(trained: Path, test_split: Split) -> None:
+    assert trained
+    (model_folder("model", 0) / "training.json").replace(model_folder("model", 1) / "training.json")
+    with pytest.raises(BenchmarkError, match="seed1 contains model with seed 0; run `dvc repro"):
+        score_variant("model", (1,), test_split)
+
+
+MAKE_HOSTILE = """\
+import json, os, sys, zipfile
+from resnet import backend
+backend.start()
+import keras
+
+def with_system_call(old, new):
+    with zipfile.ZipFile(old) as read, zipfile.ZipFile(new, "w") as write:
+        for name in read.namelist():
+            data = read.read(name)
+            if name == "config.json":
+                config = json.loads(data)
+                layers = config["config"]["layers"]
+                layer = next(layer for layer in layers if layer["class_name"] == "Lambda")
+                layer.update(module="os", class_name="system", config="touch harm")
+                layer["registered_name"] = None
+                data = json.dumps(config)
+            write.writestr(name, data)
+
+images = keras.Input((32, 32, 3))
+attack = keras.layers.Lambda(lambda x: (open("harm", "w"), x[:, 0, 0, :])[1])
+scores = keras.layers.Dense(2, activation="softmax")(attack(images))
+keras.Model(images, scores).save("lambda.keras")
+with_system_call("lambda.keras", "system.keras")
+os.remove("harm")
+keras.models.load_model("lambda.keras", compile=False, safe_mode=False)
+assert os.path.exists("harm"), "the attack does nothing"
+os.remove("harm")
+"""
+
+
+def test_a_checkpoint_is_never_run_as_code(trained: Path, test_split: Split) -> None:
+    """The same file runs code where Keras is told to trust it."""
+    run = [sys.executable, "-c", MAKE_HOSTILE]
+    subprocess.run(run, cwd=trained, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True)
+    folder = model_folder("model", 1)
+    path = folder / "training.json"
+    for name in ("lambda.keras", "system.keras"):
+        (folder / "last.keras").write_bytes((trained / name).read_bytes())
+        checkpoints = {"last.keras": sha256(folder / "last.keras")}  # so that it is loaded
+        path.write_text(json.dumps({**json.loads(path.read_text()), "checkpoints": checkpoints}))
+        with pytest.raises(BenchmarkError, match="not a complete Keras checkpoint: "):
+            score_variant("model", (1,), test_split)
+        assert not (trained / "harm").exists()

@@ -1,0 +1,133 @@
+"""The records in metrics/, and how the seeds' runs are summarized."""
+
+import json
+import statistics
+from typing import Any
+
+import numpy as np
+import pytest
+
+from resnet.errors import BenchmarkError
+from resnet.results.metrics import Evaluation, Metrics, Provenance, parse, summarize
+from resnet.variant import Augment, Network
+from tests.support.results import TEST_SET, make_device, make_parameters, make_run
+
+
+def test_summary_over_seeds() -> None:
+    accuracies = [92.1, 91.7, 92.6]
+    runs = [
+        make_run(seed=seed, accuracy=accuracy, seconds=10.0 + seed**2)
+        for seed, accuracy in enumerate(accuracies)
+    ]
+    metrics = summarize(runs)
+    assert metrics.accuracy == pytest.approx(statistics.mean(accuracies))
+    assert metrics.accuracy_std == pytest.approx(np.std(accuracies, ddof=1))
+    assert (metrics.seeds, metrics.seconds_per_epoch, metrics.parameters) == (3, 11.0, 274442)
+    assert metrics.loss == pytest.approx(0.43)
+
+
+def test_one_seed_has_no_spread() -> None:
+    assert summarize([make_run()]).accuracy_std is None
+
+
+@pytest.mark.parametrize(
+    ("changed", "key"),
+    [
+        ({"parameters": make_parameters(network=Network(version=1, n=5))}, "network"),
+        ({"parameters": make_parameters(changes={"batch_size": 64})}, "recipe.batch_size"),
+        ({"parameters": make_parameters(augment=Augment(shift=0, order=0, flip=True))}, "shift"),
+        ({"parameters": make_parameters(precision="bfloat16")}, "precision"),
+        ({"parameters": make_parameters(holdout=TEST_SET)}, "holdout"),
+        ({"parameters": make_parameters(source="synthetic")}, "source"),
+        ({"parameters": make_parameters(subtract_pixel_mean=False)}, "subtract_pixel_mean"),
+        ({"variant": "ResNet20v1"}, "variant"),
+        ({"epochs": 100}, "epochs"),
+        ({"parameter_count": 1}, "parameter_count"),
+        ({"pixel_mean_sha256": "4" * 64}, "pixel_mean_sha256"),
+        ({"images": 1000}, "test images"),
+    ],
+)
+def test_seeds_of_two_experiments_are_refused(changed: dict[str, Any], key: str) -> None:
+    with pytest.raises(BenchmarkError, match=r"the seeds' runs differ in ") as caught:
+        summarize([make_run(seed=0), make_run(**{"seed": 1, **changed})])
+    assert f"{key}: " in str(caught.value)
+    assert "(seed 0), " in str(caught.value)
+    assert "(seed 1); train them again" in str(caught.value)
+
+
+def test_the_same_seed_twice_is_refused() -> None:
+    with pytest.raises(BenchmarkError, match="seeds 1, 1: each must appear once"):
+        summarize([make_run(seed=1), make_run(seed=1)])
+
+
+def test_seeds_may_be_trained_on_different_devices() -> None:
+    jax = make_device("another", backend="jax", float32_products="tf32")
+    assert summarize([make_run(seed=0), make_run(seed=1, device=jax)]).seeds == 2
+
+
+def evaluation(**changes: Any) -> dict[str, Any]:
+    return {**make_run().evaluation.model_dump(), **changes}
+
+
+def test_an_accuracy_that_the_errors_contradict_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"accuracy is 92\.0 with 850 errors on 10000 images"):
+        Evaluation.model_validate(evaluation(accuracy=92.0))
+
+
+METRICS: dict[str, Any] = {
+    "schema": [1],
+    "accuracy": 91.5,
+    "accuracy_std": 0.21,
+    "seeds": 3,
+    "loss": 0.43,
+    "seconds_per_epoch": 15.26,
+    "parameters": 274442,
+}
+
+
+def test_a_metrics_file_as_it_is_in_git() -> None:
+    found = parse(Metrics, json.dumps(METRICS), "model.json")
+    assert json.loads(found.model_dump_json(by_alias=True)) == METRICS
+
+
+@pytest.mark.parametrize("key", METRICS)
+def test_every_key_of_a_metrics_file_is_needed(key: str) -> None:
+    content = {name: value for name, value in METRICS.items() if name != key}
+    complaint = "no schema" if key == "schema" else f"{key}: missing"
+    with pytest.raises(BenchmarkError, match=rf"^model\.json: {complaint}"):
+        parse(Metrics, json.dumps(content), "model.json")
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"accuracy": None}, "accuracy is None: must be a valid number"),
+        ({"accuracy": "92.1"}, "accuracy is '92.1': must be a valid number"),
+        ({"accuracy": 101.0}, "accuracy is 101.0: must be less than or equal to 100"),
+        ({"accuracy_std": float("nan")}, "accuracy_std is nan: must be a finite number"),
+        ({"loss": float("inf")}, "loss is inf: must be a finite number"),
+        ({"seeds": 1}, "accuracy_std is 0.21 with seeds 1: must be null for one seed"),
+        ({"accuracy_std": None}, "accuracy_std is None with seeds 3: must be null for one seed"),
+        ({"n": 3}, "n: unknown key"),
+        ({"schema": [2]}, "schema is [2]: another version of the benchmark wrote it"),
+        ({"schema": "2"}, "schema is '2': another version of the benchmark wrote it"),
+    ],
+)
+def test_a_bad_value_is_one_line_with_file_and_key(changes: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(BenchmarkError) as caught:
+        parse(Metrics, json.dumps({**METRICS, **changes}), "model.json")
+    assert str(caught.value).startswith(f"model.json: {complaint}")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("schema", [0, 2, "1", None, [1]])
+def test_provenance_of_another_version_is_one_line(schema: Any) -> None:
+    with pytest.raises(BenchmarkError, match=r"^x\.json: schema is .*; this one reads 1$"):
+        parse(Provenance, json.dumps({"schema": schema, "unknown": {}}), "x.json")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", "null", "\ufeff{}"])
+def test_text_that_is_no_json_object_is_one_line(text: str) -> None:
+    with pytest.raises(BenchmarkError, match=r"^x\.json: ") as caught:
+        parse(Provenance, text, "x.json")
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,192 @@
+"""The files in metrics/: what is written, and what is said of a file that is damaged."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from resnet.errors import BenchmarkError
+from resnet.results.metrics import Results
+from resnet.results.store import Store
+from tests.support.results import make_correct, make_results, write_results
+
+RESULTS = make_results(seeds=2, images=50, changes={"epochs": 2})
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    write_results(tmp_path, RESULTS)
+    return Store(tmp_path)
+
+
+@pytest.mark.usefixtures("store")
+def test_the_files_of_a_variant(tmp_path: Path) -> None:
+    files = {
+        path.relative_to(tmp_path).as_posix(): path.read_text(encoding="utf-8")
+        for path in tmp_path.rglob("*.*")
+    }
+    assert sorted(files) == [
+        "plots/confusion/model.csv",
+        "plots/history/model/seed0.csv",
+        "plots/history/model/seed1.csv",
+        "predictions/model.txt",
+        "provenance/model.json",
+        "runs/model.json",
+    ]
+    assert files["plots/confusion/model.csv"].splitlines() == [
+        "actual,predicted,images",
+        "cat,cat,90",
+        "cat,dog,10",
+        "dog,cat,5",
+        "dog,dog,95",
+    ]
+    errors = [run.evaluation.errors for run in RESULTS.runs]
+    assert [line.count("0") for line in files["predictions/model.txt"].split()] == errors
+    metrics = json.loads(files["runs/model.json"])
+    assert metrics["seeds"] == 2
+    assert metrics["accuracy"] == pytest.approx(100 - 2 * np.mean(errors))
+    provenance = json.loads(files["provenance/model.json"])
+    assert [run["training"]["identity"]["seed"] for run in provenance["runs"]] == [0, 1]
+    assert [run["evaluation"]["errors"] for run in provenance["runs"]] == errors
+
+
+def test_what_is_written_is_read_back(store: Store) -> None:
+    assert store.results("model") == RESULTS
+    np.testing.assert_array_equal(store.correct("model", RESULTS), make_correct(RESULTS))
+    histories = store.histories("model", RESULTS)
+    assert [frame["accuracy"].tolist() for frame in histories] == [[51.0, 52.0]] * 2
+    assert store.confusion("model")["images"].tolist() == ["90", "10", "5", "95"]
+    assert store.variants() == ["model"]
+
+
+def test_a_variant_without_results(store: Store) -> None:
+    assert store.results("ResNet32v1") is None
+    assert store.histories("ResNet32v1", RESULTS) == []
+    assert store.confusion("ResNet32v1").empty
+
+
+@pytest.mark.usefixtures("store")
+def test_nothing_is_replaced_where_a_file_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "runs" / "model.json").rename(tmp_path / "saved.json")
+    (tmp_path / "runs").rmdir()
+    (tmp_path / "runs").write_text("a file where the folder should be")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.*")}
+    with pytest.raises(OSError, match="runs"):
+        write_results(tmp_path, make_results(seeds=2, images=50, accuracy=80.0))
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.*")} == before
+
+
+def edit(change: Callable[[Any], Any]) -> Callable[[str], str]:
+    """A change to the value of a JSON file."""
+
+    def edited(text: str) -> str:
+        value = json.loads(text)
+        change(value)
+        return json.dumps(value)
+
+    return edited
+
+
+@pytest.mark.parametrize(
+    ("path", "change", "complaint"),
+    [
+        ("runs/model.json", lambda text: text[:-9], "not JSON: "),
+        ("runs/model.json", lambda text: text.replace("[", "").replace("]", ""), "schema is 1: "),
+        (
+            "runs/model.json",
+            edit(lambda value: value.update(accuracy=95.0)),
+            "accuracy is 95.0, but the runs in ",
+        ),
+        ("runs/model.json", edit(lambda value: value.update(seeds=3)), "seeds is 3, but the runs"),
+        ("provenance/model.json", lambda _: "[]", "it is []: must be a mapping"),
+        (
+            "provenance/model.json",
+            edit(lambda value: value["runs"][0]["training"]["identity"].update(variant="other")),
+            "contains a run of other; run `dvc repro evaluate@model`",
+        ),
+        (
+            "provenance/model.json",
+            edit(lambda value: value["runs"][0]["training"].update(epochs=3)),
+            "the seeds' runs differ in epochs: 3 (seed 0), 2 (seed 1)",
+        ),
+        (
+            "provenance/model.json",
+            edit(lambda value: value["runs"][0]["evaluation"].update(errors=0)),
+            "runs.0.evaluation: accuracy is ",
+        ),
+        ("predictions/model.txt", lambda text: text[:-9], "must contain lines of equally many"),
+        ("predictions/model.txt", lambda text: text.replace("0", "2"), "must contain lines of"),
+        ("predictions/model.txt", lambda _: "", "must contain lines of equally many digits"),
+        ("predictions/model.txt", lambda text: text.replace("0", "1"), "are of different runs"),
+        ("predictions/model.txt", lambda text: text[:51], "are of different runs"),
+        ("plots/confusion/model.csv", lambda text: text.replace("90", "<<<"), "line 2: images is"),
+        ("plots/confusion/model.csv", lambda _: "a,b\n1,2,3,4\n", "must have the columns actual,"),
+        ("plots/confusion/model.csv", lambda _: "", "not CSV: "),
+        (
+            "plots/history/model/seed1.csv",
+            lambda text: text.replace("\n2,", "\n<<<<<<< HEAD,"),
+            "line 3: must be epoch 2 and 4 numbers",
+        ),
+    ],
+)
+def test_a_damaged_file_is_one_line_that_names_it(
+    store: Store, tmp_path: Path, path: str, change: Callable[[str], str], complaint: str
+) -> None:
+    text = (tmp_path / path).read_text(encoding="utf-8")
+    (tmp_path / path).write_text(change(text), encoding="utf-8")
+    with pytest.raises(BenchmarkError) as caught:
+        read_everything(store)
+    assert str(caught.value).startswith(f"{tmp_path / path}")
+    assert complaint in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def read_everything(store: Store) -> None:
+    results = store.results("model")
+    assert results
+    store.correct("model", results)
+    store.histories("model", results)
+    store.confusion("model")
+
+
+@pytest.mark.parametrize("path", ["provenance/model.json", "predictions/model.txt"])
+def test_a_missing_file_is_one_line_with_the_remedy(
+    store: Store, tmp_path: Path, path: str
+) -> None:
+    (tmp_path / path).unlink()
+    with pytest.raises(BenchmarkError, match="no such file; run `dvc repro evaluate@model`"):
+        read_everything(store)
+
+
+@pytest.mark.parametrize("text", ["", "network,n\nResNet20v1,3\n", "a\n1,2\n1,2,3\n"])
+def test_published_results_that_cannot_be_read_are_one_line(tmp_path: Path, text: str) -> None:
+    (tmp_path / "published.csv").write_text(text)
+    with pytest.raises(BenchmarkError) as caught:
+        Store(tmp_path).published()
+    assert str(caught.value).startswith(f"{tmp_path / 'published.csv'}: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_files_of_a_commit_are_read_and_checked_in_the_same_way(
+    store: Store, tmp_path: Path
+) -> None:
+    texts = {path: path.read_text(encoding="utf-8") for path in tmp_path.rglob("*.*")}
+    commit = Store(tmp_path, texts.get, name="main")
+    assert commit.results("model") == RESULTS
+    texts[store.predictions_path("model")] = "0\n1\n"
+    with pytest.raises(BenchmarkError, match=r"^main: .*model\.txt and .*model\.json are of diff"):
+        commit.correct("model", RESULTS)
+
+
+def test_results_whose_code_and_data_are_not_recorded() -> None:
+    assert RESULTS.recorded
+    absent: list[dict[str, Any]] = [{"code": {}}, {"data": []}]
+    for missing in absent:
+        run = RESULTS.runs[0]
+        identity = run.training.identity.model_copy(update=missing)
+        training = run.training.model_copy(update={"identity": identity})
+        runs = (run.model_copy(update={"training": training}), *RESULTS.runs[1:])
+        assert not Results(RESULTS.metrics, runs).recorded

@@ -1,0 +1,101 @@
+"""DVC's plots as SVG files and as a page that needs no network, under a real dvc."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from resnet.results import plots
+from resnet.variant import Network
+from scripts.checkout import copy_checkout, environment
+from tests.support.results import git, make_results, write_results
+
+NETWORKS = {"model": Network(version=1, n=3), "ResNet56v2": Network(version=2, n=6)}
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout with results of two variants, on the branches `main` and `change`."""
+    checkout = tmp_path_factory.mktemp("plots") / "a checkout"  # with a space
+    copy_checkout(checkout, {"variants": list(NETWORKS)})
+    for branch, accuracy in (("main", 90.0), ("change", 95.0)):
+        git(checkout, "checkout", "--quiet", "-b", branch)
+        for name, network in NETWORKS.items():
+            results = make_results(name, network=network, seeds=2, accuracy=accuracy)
+            write_results(checkout / "metrics", results)
+        command(checkout, "-m", "stages.report")
+        git(checkout, "add", ".")
+        git(checkout, "commit", "--quiet", "-m", branch)
+    return checkout
+
+
+def command(checkout: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=checkout,
+        env=environment(checkout),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def texts(path: Path) -> list[str]:
+    """The texts in an SVG file."""
+    found = ElementTree.parse(path).iter("{http://www.w3.org/2000/svg}text")
+    return [element.text for element in found if element.text]
+
+
+def test_svg_of_the_workspace_and_of_two_commits(drawn: Path) -> None:
+    command(drawn, "-m", "scripts.plots")
+    pages = {path.stem: texts(path) for path in (drawn / "metrics" / "pictures").iterdir()}
+    assert set(pages) == {
+        "learning-curves-v1",
+        "learning-curves-v2",
+        "learning-rate",
+        "accuracy-and-time",
+        "confusion",  # and none of short runs: there are none
+    }
+    assert "ResNet20v1 (model)" in pages["learning-curves-v1"]
+    assert "ResNet56v2" not in pages["learning-curves-v1"]
+    ours = "this benchmark, recipe original"
+    expected = {"20v1 (model)", "56v2", "110v1", ours, plots.ORIGINAL}
+    assert expected <= set(pages["accuracy-and-time"])
+    assert {"cat", "dog", "90", "95"} <= set(pages["confusion"])
+    command(drawn, "-m", "scripts.plots", "--out", "both", "main", "change")
+    for path in (drawn / "both").iterdir():
+        assert {"main", "change"} <= {text.split(": ")[0] for text in texts(path)}, path
+
+
+def test_a_folder_with_any_other_file_is_left_alone(drawn: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "scripts.plots", "--out", "tests"],
+        cwd=drawn,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("plots: tests contains ")
+    assert (drawn / "tests" / "conftest.py").exists()
+
+
+def test_the_page_needs_no_network(drawn: Path) -> None:
+    command(drawn, "-m", "dvc", "plots", "diff", "main", "change")
+    page = (drawn / "dvc_plots" / "index.html").read_text(encoding="utf-8")
+    local, links, rest = re.split(r"<template.*?>(.*?)</template>", page, flags=re.DOTALL)
+    # DVC's own links, which a browser loads only where the local file is missing.
+    assert links.count("<script src=") == 3
+    assert re.findall(r'src="(.*?)"', local) == ["../.venv/vega.js"]
+    assert "src=" not in rest
+    specifications = [json.loads(text) for text in re.findall(r"var spec = (.*);\n", rest)]
+    assert len([each for each in specifications if each]) == 5  # none of short runs
+    command(drawn, "-m", "scripts.plots", "--scripts", ".venv/vega.js")
+    scripts = (drawn / ".venv" / "vega.js").read_text(encoding="utf-8")
+    assert all(f"window.{name}=" in scripts for name in ("vega", "vegaLite", "vegaEmbed"))

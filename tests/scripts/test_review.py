@@ -1,0 +1,190 @@
+"""scripts.review on real commits of a repository."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from resnet.variant import Network
+from scripts.checkout import copy_checkout
+from tests.support.results import git, make_results, review, table_rows, write_results
+
+SAME_ANSWERS = "**within noise** (the same answers to every image)"
+
+
+def write(checkout: Path, name: str, draw: int, accuracies: list[float], **options: Any) -> None:
+    """A variant's results on 1,000 images, with errors on those that `draw` chooses."""
+    times = [10.0 + seed for seed in range(len(accuracies))]
+    results = make_results(name, accuracies=accuracies, images=1000, seconds=times, **options)
+    write_results(checkout / "metrics", results, draw)
+
+
+@pytest.fixture(scope="module")
+def committed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three results on main; a branch with one better, one incomparable, one added, one removed."""
+    checkout = tmp_path_factory.mktemp("review") / "checkout"
+    copy_checkout(checkout, {"variants": ["model", "ResNet32v1", "ResNet44v1"]})
+    git(checkout, "checkout", "--quiet", "-b", "main")
+    write(checkout, "model", 1, [90, 91, 90])
+    write(checkout, "ResNet32v1", 2, [90])
+    write(checkout, "ResNet44v1", 3, [90])
+    git(checkout, "add", ".")
+    git(checkout, "commit", "--quiet", "-m", "main")
+    git(checkout, "checkout", "--quiet", "-b", "change")
+    params = checkout / "params.yaml"
+    text = params.read_text().replace("- ResNet44v1\n", "- ResNet56v1\n")
+    params.write_text(text.replace("  shift: 0.1", "  shift: 0.2"))
+    write(checkout, "model", 4, [97, 96, 97], network=Network(version=1, n=9))
+    write(checkout, "ResNet32v1", 5, [80], changes={"epochs": 3})
+    write(checkout, "ResNet56v1", 6, [90])
+    (checkout / "metrics/runs/ResNet44v1.json").unlink()
+    git(checkout, "add", ".")
+    git(checkout, "commit", "--quiet", "-m", "change")
+    return checkout
+
+
+@pytest.fixture
+def copy(committed: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(committed, tmp_path / "copy"))
+
+
+def rows(text: str, section: str = "Accuracy, %") -> dict[str, list[str]]:
+    """The rows of a section's table, each by its first cell."""
+    found = [list(row.values()) for row in table_rows(text, section)]
+    return {row[0]: row[1:] for row in found}
+
+
+def test_two_commits(committed: Path) -> None:
+    status, text, error = review(committed, "main", "change")
+    assert (status, error) == (0, "")
+    assert text.startswith("# `main` → `change`\n")
+    accuracy = rows(text)
+    assert list(accuracy) == ["model", "ResNet32v1", "ResNet56v1", "ResNet44v1"]
+    assert accuracy["model"][:3] == [
+        "ResNet20v1 → ResNet56v1",
+        "90.33 ± 0.58 (3 seeds)",
+        "96.67 ± 0.58 (3 seeds)",
+    ]
+    assert accuracy["model"][3].startswith("+6.33 [+")
+    assert accuracy["model"][4] == "**better**"
+    incomparable = "**not comparable** (other number of epochs: 200 → 3 of 200)"
+    assert accuracy["ResNet32v1"][4] == incomparable
+    assert accuracy["ResNet56v1"][1:] == ["–", "90.00 (1 seed)", "–", "**added**"]
+    assert accuracy["ResNet44v1"][1:] == ["90.00 (1 seed)", "–", "–", "**removed**"]
+    seconds = rows(text, "Seconds per epoch")
+    assert seconds["model"][3:] == ["+0.00", "**within noise** (the same times)"]
+    changed = rows(text, "params.yaml")
+    assert changed["`augment.shift`"] == ["`0.1`", "`0.2`"]
+    assert list(changed) == ["`augment.shift`", "`variants`"]
+
+
+def test_fail_on_worse(committed: Path) -> None:
+    assert review(committed, "main", "change", "--fail-on", "worse")[0] == 0
+    status, text, error = review(committed, "change", "main", "--fail-on", "worse")
+    assert (status, error) == (1, "")
+    assert rows(text)["model"][4] == "**worse**"
+    assert review(committed, "change", "main")[0] == 0
+
+
+def test_two_names_of_one_commit(committed: Path) -> None:
+    git(committed, "tag", "v1", "main")
+    for names in (("main", "v1"), ("v1", "main"), ("change", "HEAD")):
+        status, text, _ = review(committed, *names)
+        assert status == 0
+        assert rows(text)["model"][4] == SAME_ANSWERS
+
+
+def test_the_workspace_of_a_clone_without_cache_or_remote(committed: Path, tmp_path: Path) -> None:
+    clone = tmp_path / "clone"
+    git(tmp_path, "clone", "--quiet", "--branch", "change", str(committed), str(clone))
+    _, text, _ = review(clone, "HEAD")
+    assert rows(text)["model"][3:] == ["+0.00 [+0.00, +0.00]", SAME_ANSWERS]
+    write(clone, "model", 4, [50, 50, 50])
+    text = review(clone, "HEAD")[1]
+    assert rows(text)["model"][4] == "**worse**"
+    assert "## params.yaml\n\nNothing changed." in text
+
+
+@pytest.mark.parametrize("arguments", [("nowhere",), ("main", "--fail-on=me"), ("-x", "main")])
+def test_bad_arguments(committed: Path, arguments: tuple[str, ...]) -> None:
+    status, text, error = review(committed, *arguments)
+    assert (status != 0, text) == (True, "")
+    assert "Traceback" not in error
+    if arguments == ("nowhere",):
+        assert error == (
+            "review: 'nowhere' is not a commit of this repository; "
+            "name a branch, a tag, a commit, or workspace\n"
+        )
+
+
+def unread(copy: Path, *arguments: str) -> str:
+    """The line on what cannot be read in the workspace; only `--fail-on worse` fails."""
+    status, text, _ = review(copy, "main", *arguments)
+    assert status == 0
+    assert review(copy, "main", "--fail-on", "worse")[0] == 1
+    (line,) = [line for line in text.splitlines() if line.endswith("model is not comparable")]
+    return line
+
+
+def test_results_that_cannot_be_read(copy: Path) -> None:
+    predictions = copy / "metrics/predictions/model.txt"
+    answers = predictions.read_text()
+    predictions.write_text("01\n10\n11\n")
+    assert unread(copy).startswith(
+        "- workspace: metrics/predictions/model.txt and metrics/provenance/model.json are of "
+    )
+    predictions.write_text(answers)
+    metrics = copy / "metrics/runs/model.json"
+    whole = metrics.read_text()
+    metrics.write_text(json.dumps({**json.loads(whole), "accuracy": 99.0}))
+    assert "metrics/runs/model.json: accuracy is 99.0, but the runs in" in unread(copy)
+    metrics.write_text(whole)
+    predictions.unlink()
+    assert "- workspace: metrics/predictions/model.txt: no such file; run `dvc" in unread(copy)
+    metrics.write_text("{")
+    status, text, error = review(copy, "main")
+    assert (status, text) == (1, "")
+    assert error.startswith("review: workspace: metrics/runs/model.json: ")
+    assert len(error.splitlines()) == 1
+
+
+@pytest.mark.parametrize("text", ["{}", "[1]", "null"])
+def test_a_file_without_results_is_not_a_removed_variant(copy: Path, text: str) -> None:
+    (copy / "metrics/runs/model.json").write_text(text)
+    status, printed, error = review(copy, "main", "--fail-on", "worse")
+    assert status == 1
+    if printed:
+        assert "model" not in rows(printed)
+    else:
+        assert len(error.splitlines()) == 1
+
+
+def test_a_damaged_base_does_not_stop_the_review(copy: Path) -> None:
+    git(copy, "checkout", "--quiet", "-b", "broken", "main")
+    metrics = copy / "metrics/runs/model.json"
+    whole = metrics.read_text()
+    metrics.write_text(whole[:50])
+    git(copy, "commit", "--quiet", "--all", "-m", "broken")
+    metrics.write_text(whole)
+    status, text, _ = review(copy, "broken", "--fail-on", "worse")
+    assert status == 0
+    assert "- broken: metrics/runs/model.json: " in text
+    assert text.count("model is not comparable") == 1
+    assert rows(text)["ResNet32v1"][4] == SAME_ANSWERS
+    metrics.unlink()  # the file of BASE is named even if REV has none
+    assert review(copy, "broken")[1].count("model is not comparable") == 1
+
+
+def test_a_base_of_another_schema_is_one_clear_line(copy: Path) -> None:
+    git(copy, "checkout", "--quiet", "-b", "older", "main")
+    metrics = copy / "metrics/runs/model.json"
+    whole = metrics.read_text()
+    metrics.write_text('{"network": "ResNet20v1", "accuracy": 91.0, "n": 3}')
+    git(copy, "commit", "--quiet", "--all", "-m", "older")
+    metrics.write_text(whole)
+    assert (
+        "- older: metrics/runs/model.json: no schema: another version of the benchmark wrote it; "
+        "this one reads [1]: model is not comparable\n" in review(copy, "older")[1]
+    )

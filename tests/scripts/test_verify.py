@@ -1,0 +1,84 @@
+"""What verify counts as a mismatch; tests/test_pipeline.py runs it on real checkpoints."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from resnet.params import Params
+from resnet.results.metrics import Evaluation
+from resnet.training import identity
+from scripts import verify
+from tests.support.checkout import ROOT
+from tests.support.results import make_run
+
+HERE = make_run().evaluation
+ELSEWHERE = HERE.model_copy(update={"device": "another"})
+
+
+def changed(errors: int = 0, loss: float = 0.0) -> dict[str, Any]:
+    """An evaluation with so many more errors and so much more loss."""
+    total = HERE.errors + errors
+    return {"errors": total, "accuracy": 100 - total / 100, "loss": HERE.loss + loss}
+
+
+@pytest.mark.parametrize(
+    ("scored", "keys"),
+    [
+        (HERE, []),
+        (HERE.model_copy(update=changed(errors=1)), ["errors", "accuracy"]),
+        (HERE.model_copy(update=changed(loss=1e-9)), ["loss"]),
+        (ELSEWHERE, []),
+        (ELSEWHERE.model_copy(update=changed(errors=2, loss=9e-5)), []),
+        (ELSEWHERE.model_copy(update=changed(errors=-2)), []),
+        (ELSEWHERE.model_copy(update=changed(errors=3)), ["errors", "accuracy"]),
+        (ELSEWHERE.model_copy(update=changed(loss=2e-4)), ["loss"]),
+        (HERE.model_copy(update={"versions": {}, **changed(errors=1)}), []),
+    ],
+)
+def test_scores_are_exact_in_the_same_place_and_close_elsewhere(
+    scored: Evaluation, keys: list[str]
+) -> None:
+    found = list(verify.score_mismatches(HERE, scored))
+    assert [line.split()[0] for line in found] == keys
+    assert all("but the checkpoint scores" in line for line in found)
+
+
+@pytest.mark.parametrize(
+    ("different", "exact", "matches"),
+    [(0, True, True), (1, True, False), (4, False, True), (5, False, False)],
+)
+def test_answers(different: int, exact: bool, matches: bool) -> None:
+    recorded = np.ones(10, bool)
+    scored = recorded.copy()
+    scored[:different] = False
+    found = list(verify.answer_mismatches(recorded, scored, exact))
+    expected = [] if matches else [f"the checkpoint answers {different} of 10 images differently"]
+    assert found == expected
+
+
+def test_another_number_of_images() -> None:
+    found = verify.answer_mismatches(np.ones(10, bool), np.ones(9, bool), True)
+    assert list(found) == ["10 images, but the checkpoint answers 9"]
+
+
+def test_a_training_with_other_parameters_or_code(
+    settings: Callable[..., Params], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    current = settings({})
+    record = make_run(parameters=identity.training_parameters(current, "model")).training
+    trained_here = record.identity.model_copy(update={"code": identity.code_hashes()})
+    record = record.model_copy(update={"identity": trained_here})
+    assert list(verify.checkout_mismatches("model", record, current)) == []
+    other = settings({"model.learning_rate": 0.5})
+    assert list(verify.checkout_mismatches("model", record, other)) == [
+        "models/model/seed0: trained with other parameters than params.yaml has for model"
+    ]
+    code = {**identity.code_hashes(), "resnet/model.py": "0" * 64, "resnet/old.py": "0" * 64}
+    trained_before = record.identity.model_copy(update={"code": code})
+    record = record.model_copy(update={"identity": trained_before})
+    assert list(verify.checkout_mismatches("model", record, current)) == [
+        "models/model/seed0: trained with different code: resnet/model.py, resnet/old.py"
+    ]

@@ -1,0 +1,40 @@
+"""Running commands in copies of the checkout, and in the checkout's own git repository."""
+
+import re
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from scripts.checkout import environment
+
+ROOT = Path(__file__).resolve().parents[2]
+AUTHOR = {
+    f"GIT_{who}_{what}": "tests@localhost"
+    for who in ("AUTHOR", "COMMITTER")
+    for what in ("NAME", "EMAIL")
+}
+
+
+def run(
+    checkout: Path, *command: str, ok: bool = True, more: Mapping[str, str] | None = None
+) -> str:
+    """Run a command in a copy and return both its streams, in the order they were written.
+
+    It must succeed, or fail where `ok` is False. `more` is added to its environment.
+    """
+    done = subprocess.run(
+        command,
+        cwd=checkout,
+        env={**environment(checkout), **AUTHOR, **(more or {})},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode == 0) == ok, done.stdout
+    return done.stdout
+
+
+def stages(printed: str) -> list[str]:
+    """Return the stages that `dvc repro` or `dvc exp run` says it ran, in order."""
+    return re.findall(r"^Running stage '(.*)':", printed, re.MULTILINE)

@@ -1,0 +1,139 @@
+"""Small trainings on synthetic images, in the process of a test and in processes started by one."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from numpy.typing import NDArray
+
+from resnet.data import arrays, synthetic
+from resnet.data.arrays import Split
+from resnet.device import Device
+from resnet.params import Params
+from resnet.training import run
+from resnet.training.history import Epoch
+from scripts.checkout import set_params
+from stages.preprocess import preprocess
+
+ROOT = Path(__file__).resolve().parents[2]
+SMALL: dict[str, Any] = {"model.n": 1, "recipes.original.epochs": 2}
+WORKSPACE: dict[str, Any] = {  # 70 images in batches of 32: two steps per epoch
+    **SMALL,
+    "data.source": "synthetic",
+    "variants": ["model"],
+    "seeds": [0],
+    "recipes.original.epochs": 4,
+}
+STOPPED_STAGE = """
+import runpy, signal, sys
+from resnet.training import run
+from tests.support.trainings import send_after_epoch
+run._epoch_line = send_after_epoch(signal.SIGTERM, int(sys.argv.pop(1)))
+runpy.run_module("stages.train", run_name="__main__", alter_sys=True)
+"""
+PIPELINE = "stages: {train: {deps: [code.py]}}\n"
+
+
+class Trained(NamedTuple):
+    """A training that has ended."""
+
+    training: Any  # a loop.Training
+    epochs: list[Epoch]
+    weights: list[list[NDArray[Any]]]  # of the model, after each epoch
+
+
+def synthetic_arrays(folder: Path, images: int, test_images: int) -> None:
+    """Write preprocessed synthetic images into `folder`, as data/arrays has them."""
+    source = folder.with_name("source")
+    synthetic.write(source, images, test_images, seed=0)
+    preprocess(source, folder, "synthetic", True)
+
+
+def synthetic_split(folder: Path, images: int) -> Split:
+    """A split of so many synthetic images, whose arrays are written below `folder`."""
+    synthetic_arrays(folder / "arrays", images, 10)
+    return arrays.open_split(folder / "arrays" / "train")
+
+
+def first_images(split: Split, count: int) -> Split:
+    """A split of the first images of another."""
+    return Split(split.images[:count], split.labels[:count], *list(vars(split).values())[2:])
+
+
+def train(
+    settings: Params,
+    split: Split,
+    device: Device,
+    *,
+    seed: int = 0,
+    held_out: Split | None = None,
+    test: Split | None = None,
+    max_steps_per_call: int | None = None,
+    on_device: bool = True,
+) -> Trained:
+    """Train the variant `model`, on images held out as the settings say or on those passed."""
+    from resnet import model
+    from resnet.training import loop
+
+    variant = settings.variant("model")
+    depth, recipe = variant.network.depth, variant.recipe
+    network = model.build(variant.network.version, depth, l2=recipe.l2, l2_on=recipe.l2_on)
+    training = loop.Training(
+        network, depth, recipe, settings.augment, seed, device, max_steps_per_call
+    )
+    images, held = loop.split_holdout(
+        loop.whole(split, on_device), 0.0 if held_out else settings.train.holdout.fraction
+    )
+    watched = loop.whole(test, on_device) if test else None
+    done = Trained(training, [], [])
+    for epoch in training.epochs(
+        images, loop.whole(held_out, on_device) if held_out else held, watched
+    ):
+        done.epochs.append(epoch)
+        done.weights.append(network.get_weights())
+    return done
+
+
+def write_workspace(folder: Path, changes: Mapping[str, Any] | None = None) -> None:
+    """Write what the train stage reads: params.yaml, dvc.yaml with one module, and the arrays."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
+    set_params(folder / "params.yaml", {**WORKSPACE, **(changes or {})})
+    (folder / "dvc.yaml").write_text(PIPELINE, encoding="utf-8")
+    (folder / "code.py").write_text("# the code of the stage\n", encoding="utf-8")
+    synthetic_arrays(folder / "data" / "arrays", 70, 20)
+
+
+def run_train_stage(
+    folder: Path, environment: Mapping[str, str] | None = None, stop_after: int | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run `python -m stages.train model 0` in a workspace; it saves after each epoch.
+
+    With `stop_after`, it receives SIGTERM after that epoch.
+    """
+    command = ["-m", "stages.train", "model", "0"]
+    if stop_after:
+        command = ["-c", STOPPED_STAGE, str(stop_after), "model", "0"]
+    return subprocess.run(
+        [sys.executable, *command],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "SAVE_SECONDS": "0", **(environment or {})},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def send_after_epoch(number: int, epoch: int) -> Callable[[Epoch, int], str]:
+    """A replacement of run._epoch_line that sends this process a signal after an epoch."""
+    line = run._epoch_line
+
+    def replacement(result: Epoch, epochs: int) -> str:
+        if result.epoch == epoch:
+            os.kill(os.getpid(), number)
+        return line(result, epochs)
+
+    return replacement

@@ -1,0 +1,86 @@
+"""What a command prints, and its exit status, when it fails."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+COMMANDS = [
+    *(f"stages.{path.stem}" for path in sorted((ROOT / "stages").glob("[!_]*.py"))),
+    *("scripts.plots", "scripts.review", "scripts.verify", "faults", "speed"),
+]
+COMMAND = """
+import errno, os, signal
+from resnet.errors import BenchmarkError, Interrupted, command_parser, run_stage
+def main(arguments):
+    {body}
+parser = command_parser("stages.train", "Train a network.\\n\\nWrites models/.")
+parser.add_argument("seed", type=int)
+run_stage(main, parser)
+"""
+
+
+def run(body: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", COMMAND.format(body=body), *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "line"),
+    [
+        ("print(arguments.seed + 1)", 0, ""),
+        ("raise BenchmarkError('a: is 1, must be 2')", 1, "train: a: is 1, must be 2\n"),
+        (
+            "raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), 'models/x')",
+            1,
+            "train: models/x: No space left on device\n",
+        ),
+        ("raise OSError('odd')", 1, "train: odd\n"),
+        ("raise Interrupted('saved epoch 3', 143)", 143, "train: saved epoch 3\n"),
+        ("os.kill(os.getpid(), signal.SIGINT)", 130, "train: interrupted\n"),
+    ],
+    ids=["success", "BenchmarkError", "OSError of a file", "OSError", "Interrupted", "SIGINT"],
+)
+def test_an_expected_error_is_one_line(body: str, status: int, line: str) -> None:
+    done = run(body, "41")
+    assert (done.returncode, done.stderr) == (status, line)
+    assert done.stdout == ("42\n" if status == 0 else "")
+
+
+def test_an_unexpected_error_keeps_its_traceback() -> None:
+    done = run("raise ZeroDivisionError", "1")
+    assert done.returncode == 1
+    assert done.stderr.startswith("Traceback")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["²"], ["1.5"], [], ["1", "2"], ["1", "--no-such-option"], ["--hel"]]
+)
+def test_a_usage_error_is_status_2(arguments: list[str]) -> None:
+    done = run("print('ran')", *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    usage, error = done.stderr.splitlines()
+    assert usage == "usage: python -m stages.train [-h] seed"
+    assert error.startswith("python -m stages.train: error: ")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help(command: str) -> None:
+    """Every command describes itself, and refuses an unknown argument before it does anything."""
+    module = [sys.executable, "-m", command]
+    done = subprocess.run([*module, "--help"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith(f"usage: python -m {command} [-h]")
+    description = done.stdout.partition("\n\n")[2].partition("\noptions:")[0]
+    assert len(description.split()) > 8
+    bad = subprocess.run(
+        [*module, "--no-such-option"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (bad.returncode, bad.stdout) == (2, "")
+    assert f"python -m {command}: error: " in bad.stderr
