@@ -35,7 +35,7 @@ def start(precision: str = "float32") -> Device:
         os.environ["XLA_FLAGS"] = flags.strip()
     flag("GPU", default=True)
     try:
-        with _native_messages_held():
+        with _native_messages_held(), _keras_json_ignored():
             import keras
 
             gpu = None
@@ -126,6 +126,19 @@ def _native_messages_held() -> Iterator[None]:
             os.dup2(stderr, 2)
             os.close(stderr)
             del os.environ["TF_CPP_MIN_LOG_LEVEL"]  # read by now; child processes set their own
+
+
+@contextmanager
+def _keras_json_ignored() -> Iterator[None]:
+    """Keep Keras from reading, or writing, a user's ~/.keras/keras.json as it is imported."""
+    before = os.environ.get("KERAS_HOME")
+    os.environ["KERAS_HOME"] = os.devnull
+    try:
+        yield
+    finally:
+        del os.environ["KERAS_HOME"]
+        if before is not None:
+            os.environ["KERAS_HOME"] = before
 
 
 def _reason(backend: str) -> str:

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field, Strict, model_validator
 
 from resnet import strict_yaml
 from resnet.errors import BenchmarkError
+from resnet.overrides import is_own, merged, value_at
 from resnet.schema import Count, Index, Problem, Schema, check, message, short_repr, unknown_key
 from resnet.variant import Augment, Network, Precision, Recipe, Variant
 
@@ -87,6 +88,7 @@ class Train(Schema):
     recipe: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]  # recipes.${...} in dvc.yaml
     precision: Precision
     holdout: Holdout
+    watch: Literal["test", "none"]
 
 
 class _Overridable(Recipe):
@@ -181,16 +183,19 @@ def _resolve(name: str, section: Any, raw: Any) -> tuple[Variant | None, list[Pr
         text = f"version {network.version} and n {network.n} are {network.family}"
         found.append(Problem((), f"{name}: {text}: rename the section or change them"))
 
-    recipe = _at(raw, "recipes", _at(raw, "train", "recipe"))
+    recipe = value_at(raw, "recipes", value_at(raw, "train", "recipe"))
     recipe = recipe if isinstance(recipe, dict) else {}
-    defaults = {"augment": _at(raw, "augment"), "precision": _at(raw, "train", "precision")}
+    defaults = {
+        "augment": value_at(raw, "augment"),
+        "precision": value_at(raw, "train", "precision"),
+    }
     overrides = _picked(section, _Overridable)
-    values, problems = check(_Overridable, _merged({**recipe, **defaults}, overrides), name)
+    values, problems = check(_Overridable, merged({**recipe, **defaults}, overrides), name)
     recipe_is_valid = check(Recipe, recipe)[0] is not None
     found += [  # a problem of a default is named once, where the default is
         problem
         for problem in problems
-        if (problem.location[0] in overrides if problem.location else recipe_is_valid)
+        if (is_own(problem.location, overrides) if problem.location else recipe_is_valid)
     ]
     if found or not network or not values:
         return None, found
@@ -202,7 +207,11 @@ def _contradictions(
     raw: Mapping[Any, Any], networks: Mapping[str, Any], sections: Mapping[str, Variant]
 ) -> Iterator[Problem]:
     """The problems between sections; those whose values are wrong themselves are left out."""
-    listed, recipe, recipes = raw.get("variants"), _at(raw, "train", "recipe"), raw.get("recipes")
+    listed, recipe, recipes = (
+        raw.get("variants"),
+        value_at(raw, "train", "recipe"),
+        raw.get("recipes"),
+    )
     for name in listed if isinstance(listed, list) else []:
         if isinstance(name, str) and name not in networks:
             known = ", ".join(networks)
@@ -214,7 +223,7 @@ def _contradictions(
         if name.lower() == other.lower():
             text = "differ only in case: on some file systems their folders are one"
             yield Problem((), f"{name} and {other} {text}")
-    if _at(raw, "train", "holdout", "fraction") != 0:
+    if value_at(raw, "train", "holdout", "fraction") != 0:
         return
     for name, variant in sections.items():
         if variant.recipe.plateau_factor < 1:
@@ -230,20 +239,3 @@ def _contradictions(
 def _picked(section: Mapping[Any, Any], schema: type[Schema]) -> dict[str, Any]:
     """The keys of a section that are a schema's, with their values."""
     return {key: section[key] for key in section if key in schema.model_fields}
-
-
-def _merged(defaults: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """The defaults with the overrides in their place, in nested mappings key by key."""
-    nested = {
-        key: {**defaults[key], **value}
-        for key, value in overrides.items()
-        if isinstance(value, dict) and isinstance(defaults.get(key), dict)
-    }
-    return {**defaults, **overrides, **nested}
-
-
-def _at(raw: Any, *keys: Any) -> Any:
-    """The value under nested keys; None where there is none."""
-    for key in keys:
-        raw = raw.get(key) if isinstance(raw, dict) and isinstance(key, str) else None
-    return raw

@@ -11,23 +11,15 @@ Precision = Literal["float32", "bfloat16"]
 
 
 class Network(Schema):
-    """A network's version, n and width, from which its depth follows.
+    """A network's version, n and form, from which its depth follows.
 
     Version 1 is He et al. 2015, with at most the 1202 layers of its section 4.2; version 2 is
-    He et al. 2016. With width "paper", version 2 has the paper's bottlenecks.
+    He et al. 2016. The form is that of the original or that of the papers.
     """
 
     version: Literal[1, 2]
     n: Annotated[int, Field(ge=1, le=200)]
-    width: Literal["original", "paper"] = "original"
-
-    @model_validator(mode="after")
-    def _has_width(self) -> Self:
-        if self.version == 1 and self.width == "paper":
-            raise ValueError(
-                "width is 'paper', which is for version 2: version 1 has the paper's widths anyway"
-            )
-        return self
+    form: Literal["original", "paper"] = "original"
 
     @property
     def depth(self) -> int:
@@ -35,12 +27,12 @@ class Network(Schema):
 
     @property
     def family(self) -> str:
-        """The name without the width, with which a section's name begins."""
+        """The name without the form, with which a section's name begins."""
         return f"ResNet{self.depth}v{self.version}"
 
     @property
     def name(self) -> str:
-        return self.family if self.width == "original" else f"{self.family} (paper's width)"
+        return self.family if self.form == "original" else f"{self.family}, paper's form"
 
 
 class Augment(Schema):

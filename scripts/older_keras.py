@@ -1,7 +1,7 @@
 """Check that older versions of Keras load the checkpoints and predict the same.
 
 Saves both versions of the network in both forms, installs each older Keras with JAX from PyPI into
-a temporary virtual environment, and compares predictions there. Needs the internet and about a
+a temporary virtual environment, and compares predictions there. Needs the network and about a
 minute per version; prints one line per version.
 """
 
@@ -83,7 +83,7 @@ def write_checkpoints(folder: Path) -> None:
 
 
 def check(version: str, folder: Path) -> float:
-    """The largest difference of a probability there; raises BenchmarkError above TOLERANCE."""
+    """The largest difference of a probability there; raises BenchmarkError if it is large."""
     environment = folder / version
     venv.create(environment, with_pip=True)
     python = environment / "bin" / "python"

@@ -71,7 +71,7 @@ def difference(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, f
 def _ours(train: Any, seed: int, device: Any, max_steps_per_call: int | None) -> Any:
     from resnet import model as networks
     from resnet import params
-    from resnet.training import loop
+    from resnet.training import inputs, loop
     from resnet.variant import Drop
 
     variant = params.load().variant("model")
@@ -80,7 +80,7 @@ def _ours(train: Any, seed: int, device: Any, max_steps_per_call: int | None) ->
         update={"batch_size": BATCH, "epochs": EPOCHS, "drops": drops}
     )
     model = networks.build(1, DEPTH, l2=recipe.l2)
-    images = loop.whole(train)
+    images = inputs.whole(train)
     few = images._replace(indices=images.indices[:IMAGES])
     training = loop.Training(
         model, DEPTH, recipe, variant.augment, seed, device, max_steps_per_call

@@ -11,7 +11,7 @@ class Ours:
     def __init__(self, task: Task, split: arrays.Split):
         device = backend.start(task.precision)
         from resnet import model
-        from resnet.training import loop
+        from resnet.training import inputs, loop
 
         variant = params.load().variant("model")
         recipe = variant.recipe.model_copy(
@@ -22,7 +22,7 @@ class Ours:
         # As many as in a whole epoch, also where fewer images are measured.
         steps = loop.steps_per_call(TRAINING_IMAGES // task.batch_size, run.max_steps_per_call)
         run.max_steps_per_call = steps
-        images = loop.whole(split)
+        images = inputs.whole(split)
         few = images._replace(indices=images.indices[: steps * task.batch_size])
         next(run.epochs(few))
         self.compile_seconds = run.compile_seconds

@@ -1,7 +1,8 @@
 """Convert CIFAR-10's images to float32 arrays, minus the mean of the training images.
 
 Reads data/cifar-10-batches-py/. Writes data/arrays/train/ and data/arrays/test/, each with
-images.npy, labels.npy and about.json, and data/arrays/pixel_mean.npy, which was subtracted.
+images.npy, labels.npy, pixel_mean.npy, which was subtracted, and about.json. The file
+data/arrays/none is what a training depends on that reads no test images (train.watch: none).
 """
 
 import argparse
@@ -13,7 +14,7 @@ import numpy as np
 from resnet import params
 from resnet.data import arrays, cifar10
 from resnet.errors import command_parser, run_stage
-from resnet.files import replaced
+from resnet.files import write_text
 
 SPLITS: tuple[Literal["train", "test"], ...] = ("train", "test")
 
@@ -24,7 +25,7 @@ def preprocess(
     data_source: Literal["cifar10", "synthetic"],
     subtract_pixel_mean: bool,
 ) -> None:
-    """Write target/train, target/test and target/pixel_mean.npy, (32, 32, 3) float32.
+    """Write target/train and target/test.
 
     Raises BenchmarkError where a file of `source` is missing or damaged, or is not the official
     one although `data_source` is cifar10.
@@ -47,8 +48,7 @@ def preprocess(
             subtract_pixel_mean=subtract_pixel_mean,
         )
         print(f"{target / split}: {len(images):,} images")
-    with replaced(target / "pixel_mean.npy") as partial:
-        np.save(partial, mean)
+    write_text(target / "none", "no images\n")
 
 
 def main(_arguments: argparse.Namespace) -> None:

@@ -30,7 +30,7 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 def open_splits(settings: Params) -> tuple[Split, Split | None]:
-    """The training images, and the test images where the best epoch is chosen on them."""
+    """The training images, and the test images where the training reads them at all."""
     train = arrays.open_split(arrays.FOLDER / "train")
     wanted = settings.data.source, settings.preprocess.subtract_pixel_mean
     if (train.source, train.subtract_pixel_mean) != wanted:
@@ -38,8 +38,9 @@ def open_splits(settings: Params) -> tuple[Split, Split | None]:
             f"{arrays.FOLDER}/train does not have the data that params.yaml asks for; "
             "run `dvc repro preprocess`"
         )
-    on_test = settings.train.holdout.split == "test"
-    return train, arrays.open_split(arrays.FOLDER / "test") if on_test else None
+    if settings.train.holdout.split == "train" and settings.train.watch == "none":
+        return train, None
+    return train, arrays.open_split(arrays.FOLDER / "test")
 
 
 if __name__ == "__main__":

@@ -138,13 +138,13 @@ import sys
 from pathlib import Path
 from resnet import model, params
 from resnet.device import Device
-from resnet.training import loop
+from resnet.training import inputs, loop
 from tests.support.trainings import synthetic_split
 settings = params.load()
 recipe = settings.variant("model").recipe.model_copy(update={"epochs": 1})
 device = Device("a CPU", "a CPU", False, "tensorflow", False, "float32", True)
 training = loop.Training(model.build(1, 8), 8, recipe, settings.augment, 0, device)
-(epoch,) = training.epochs(loop.whole(synthetic_split(Path(sys.argv[1]), 40)))
+(epoch,) = training.epochs(inputs.whole(synthetic_split(Path(sys.argv[1]), 40)))
 assert epoch.loss > 0
 """
     done = python(code, str(tmp_path))

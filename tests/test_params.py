@@ -77,7 +77,7 @@ def test_the_papers_recipe_is_that_of_section_4_2(raw: dict[str, Any]) -> None:
 def test_there_is_a_section_for_every_network_of_the_original(raw: dict[str, Any]) -> None:
     names = {variant.network.name for variant in params.parse(raw).sections.values()}
     v1 = {f"ResNet{depth}v1" for depth in (20, 32, 44, 56, 110, 164)}
-    assert names == v1 | {f"ResNet{depth}v2" for depth in (20, 56, 110, 164, 1001)}
+    assert names > v1 | {f"ResNet{depth}v2" for depth in (20, 56, 110, 164, 1001)}
 
 
 def test_variants_are_the_listed_sections_in_order(raw: dict[str, Any]) -> None:
@@ -97,11 +97,22 @@ def test_model_n_decides_the_network(settings: Settings) -> None:
     assert settings({"model.n": 9}).variant("model").network.name == "ResNet56v1"
 
 
-def test_width_is_part_of_the_network(raw: dict[str, Any]) -> None:
-    raw["ResNet164v2"]["width"] = "paper"
+def test_the_form_is_part_of_the_network(raw: dict[str, Any]) -> None:
+    raw["ResNet164v2"]["form"] = "paper"
     network = params.parse(raw).sections["ResNet164v2"].network
-    assert network == Network(version=2, n=18, width="paper")
-    assert network.name == "ResNet164v2 (paper's width)"
+    assert network == Network(version=2, n=18, form="paper")
+    assert network.name == "ResNet164v2, paper's form"
+
+
+def test_the_papers_section_has_the_papers_recipe(raw: dict[str, Any]) -> None:
+    paper = params.parse(raw).sections["ResNet20v1-paper"]
+    with_recipe = {**raw, "train": {**raw["train"], "recipe": "paper"}}
+    assert paper.recipe == params.parse(with_recipe).sections["model"].recipe
+    assert paper.network == Network(version=1, n=3, form="paper")
+    plain = params.parse(raw).sections["ResNet29v2-plain"]
+    assert plain.recipe == params.parse(raw).sections["model"].recipe
+    assert (plain.augment.shift, plain.augment.flip) == (0, False)
+    assert (plain.network.depth, plain.network.form) == (29, "original")
 
 
 def test_a_suffix_makes_a_second_variant_of_a_network(raw: dict[str, Any]) -> None:
@@ -155,14 +166,14 @@ def test_what_a_section_does_not_override_is_the_default(raw: dict[str, Any]) ->
 
 WRONG: list[tuple[str, Any, str]] = [
     ("model.batchsize", 3, "model.batchsize: unknown key; did you mean batch_size?"),
-    ("model.q", 3, "model.q: unknown key; allowed: version, n, width, optimizer, learning_rate, "),
+    ("model.q", 3, "model.q: unknown key; allowed: version, n, form, optimizer, learning_rate, "),
     ("model.n", 0, "model.n is 0: must be greater than or equal to 1"),
     ("model.n", 201, "model.n is 201: must be less than or equal to 200"),
     ("model.n", "3", "model.n is '3': must be a valid integer"),
     ("model.n", True, "model.n is True: must be a valid integer"),
     ("model.n", 2.5, "model.n is 2.5: must be a valid integer"),
     ("model.version", 3, "model.version is 3: must be 1 or 2"),
-    ("model", None, "model is None: must be a mapping with the keys version, n, width"),
+    ("model", None, "model is None: must be a mapping with the keys version, n, form"),
     ("model", {}, "model.version: missing; model.n: missing"),
     ("model", {"version": 1}, "model.n: missing"),
     ("ResNet20v1", {"version": 1, "n": 5}, "ResNet20v1: version 1 and n 5 are ResNet32v1: rename"),
@@ -174,8 +185,8 @@ WRONG: list[tuple[str, Any, str]] = [
         {"version": 1, "n": 3},
         "ResNet20v1-short and ResNet20v1-SHORT differ only",
     ),
-    ("model.width", "wide", "model.width is 'wide': must be 'original' or 'paper'"),
-    ("model.width", "paper", "model: width is 'paper', which is for version 2"),
+    ("model.form", "wide", "model.form is 'wide': must be 'original' or 'paper'"),
+    ("train.watch", "train", "train.watch is 'train': must be 'test' or 'none'"),
     ("model.learning_rate", -0.1, "model.learning_rate is -0.1: must be greater than 0"),
     ("model.learning_rate", float("nan"), "model.learning_rate is nan: must be a finite number"),
     ("model.momentum", 0.9, "model: momentum is 0.9 but adam has none: set it to 0, or optimizer"),
@@ -290,8 +301,8 @@ def test_every_problem_is_named_at_once_unknown_keys_first(
         "ResNet32v1",
         "variants names 'ResNet26v1'",
         "there are model, ResNet32v1, ResNet44v1, ResNet56v1, ResNet110v1, ResNet164v1, "
-        "ResNet20v2, ResNet56v2, ResNet110v2, ResNet164v2, ResNet1001v2, ResNet20v1-short, "
-        "ResNet20v2-short",
+        "ResNet20v2, ResNet56v2, ResNet110v2, ResNet164v2, ResNet1001v2, ResNet20v1-paper, "
+        "ResNet29v2-plain, ResNet20v1-short, ResNet20v2-short",
         "train.recipe is 'keras'",
     ]
 

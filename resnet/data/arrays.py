@@ -1,4 +1,4 @@
-"""The preprocessed images: one folder per split with images.npy, labels.npy and about.json."""
+"""The preprocessed images: one folder per split, with its arrays and about.json."""
 
 import hashlib
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from resnet.errors import BenchmarkError
 from resnet.files import replaced, write_json
 from resnet.schema import Schema, Sha256, validate_json
 
-FOLDER = Path("data/arrays")  # written by preprocess: train/, test/ and pixel_mean.npy
+FOLDER = Path("data/arrays")  # written by preprocess: train/, test/ and the file none
 CHUNK = 1000  # images converted at a time: 12 MB of float32
 
 
@@ -22,7 +22,7 @@ class About(Schema):
     source: Literal["cifar10", "synthetic"]
     classes: tuple[str, ...]
     subtract_pixel_mean: bool
-    pixel_mean_sha256: Sha256  # of the bytes that were subtracted from every image
+    pixel_mean_sha256: Sha256  # of the values in pixel_mean.npy
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class Split:
 
     images: NDArray[np.float32]  # (n, 32, 32, 3)
     labels: NDArray[np.int32]  # (n,)
+    pixel_mean: NDArray[np.float32]  # (32, 32, 3), what was subtracted from every image
     source: Literal["cifar10", "synthetic"]
     classes: tuple[str, ...]
     subtract_pixel_mean: bool
@@ -79,6 +80,7 @@ def write_split(
                 pixels -= mean
                 file.write(pixels.tobytes())
         np.save(partial / "labels.npy", labels.astype("<i4"))
+        np.save(partial / "pixel_mean.npy", mean.astype("<f4"))
         write_json(partial / "about.json", about.model_dump(mode="json"))
 
 
@@ -98,7 +100,12 @@ def open_split(folder: Path) -> Split:
             f"{folder}/labels.npy: must be int32 ({len(images)},) as images.npy, "
             f"is {labels.dtype} {labels.shape}"
         )
-    return Split(images, labels, **dict(_read_about(folder / "about.json")))
+    mean, about = _open(folder / "pixel_mean.npy"), _read_about(folder / "about.json")
+    if hashlib.sha256(mean.tobytes()).hexdigest() != about.pixel_mean_sha256:
+        raise BenchmarkError(
+            f"{folder}/pixel_mean.npy: not what was subtracted; run `dvc repro --force preprocess`"
+        )
+    return Split(images, labels, mean, **dict(about))
 
 
 def digest(split: Split) -> str:

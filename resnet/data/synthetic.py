@@ -13,6 +13,7 @@ import numpy as np
 
 from resnet.data import cifar10
 from resnet.files import replaced
+from resnet.streams import Purpose, generator
 
 SIDE = 32
 STEPS = 256  # samples of a full period in WAVE
@@ -40,31 +41,31 @@ def write(folder: Path, train_images: int, test_images: int, seed: int) -> None:
     per_file = train_images // len(cifar10.TRAIN_FILES)
     with replaced(folder) as partial:
         partial.mkdir()
-        for stream, (split, names) in enumerate(cifar10.SPLITS.items()):
-            generator = np.random.default_rng([seed, stream])
+        for number, (split, names) in enumerate(cifar10.SPLITS.items()):
+            rng = generator(Purpose.SYNTHETIC, seed, number)
             count = train_images if split == "train" else test_images
-            labels = generator.permutation(np.arange(count) % cifar10.CLASSES)
+            labels = rng.permutation(np.arange(count) % cifar10.CLASSES)
             for i, (name, part) in enumerate(zip(names, np.split(labels, len(names)), strict=True)):
                 filenames = [
                     f"synthetic_{split}_{i * per_file + j:05d}.png" for j in range(len(part))
                 ]
                 title = f"synthetic {split} batch {i + 1} of {len(names)}"
-                cifar10.write_batch(partial / name, title, draw(part, generator), part, filenames)
+                cifar10.write_batch(partial / name, title, draw(part, rng), part, filenames)
         cifar10.write_meta(partial / "batches.meta", CLASS_NAMES, per_file)
         (partial / "readme.html").write_text(README, encoding="ascii")
 
 
-def draw(labels: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+def draw(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Draw one image per label: labels (n,) from 0 to 9 give images (n, 32, 32, 3) uint8."""
     n = len(labels)
     steps = STEPS // SIDE * np.array(PERIODS_8)[labels % len(PERIODS_8)] // 8  # in WAVE, per pixel
-    phase = generator.integers(STEPS, size=n)
+    phase = rng.integers(STEPS, size=n)
     lines = WAVE[(steps[:, None] * np.arange(SIDE) + phase[:, None]) % STEPS]  # (n, 32)
     upright = (labels >= len(PERIODS_8))[:, None, None]
     waves = np.where(upright, lines[:, None, :], lines[:, :, None])  # (n, 32, 32)
-    colour = generator.integers(64, 192, size=(n, 1, 1, 3), dtype=np.int16)
-    contrast = generator.integers(16, 65, size=(n, 1, 1, 3), dtype=np.int16)
-    noise = generator.integers(-48, 49, size=(n, SIDE, SIDE, 3), dtype=np.int16)
+    colour = rng.integers(64, 192, size=(n, 1, 1, 3), dtype=np.int16)
+    contrast = rng.integers(16, 65, size=(n, 1, 1, 3), dtype=np.int16)
+    noise = rng.integers(-48, 49, size=(n, SIDE, SIDE, 3), dtype=np.int16)
     pixels: np.ndarray = np.clip(
         colour + contrast * waves[..., None] // 128 + noise, 0, 255
     ).astype(np.uint8)

@@ -1,10 +1,11 @@
 """How results are put into words and numbers, the same way in the tables, plots and reviews."""
 
+import statistics
 from collections.abc import Sequence
 
 from resnet.params import Holdout
 from resnet.results.metrics import Results
-from resnet.results.notes import NONE, ON_TEST_SET
+from resnet.results.notes import BEST, NONE, NOT_EXACT, ON_TEST_SET
 from resnet.results.recipes import Recognized, Value, recognize
 from resnet.variant import Drop, Warmup
 
@@ -17,6 +18,15 @@ def accuracy(results: Results) -> str:
     metrics = results.metrics
     spread = "" if metrics.accuracy_std is None else f" ± {metrics.accuracy_std:.2f}"
     return f"{metrics.accuracy:.2f}{spread} ({seeds(metrics.seeds)})"
+
+
+def best_on_test(results: Results) -> str:
+    """The mean over the seeds of the accuracy at the best epoch on the test set, and its spread."""
+    found = results.best_on_test
+    if not found:
+        return NONE
+    spread = f" ± {statistics.stdev(found):.2f}" if len(found) > 1 else ""
+    return f"{statistics.mean(found):.2f}{spread}"
 
 
 def seeds(count: int) -> str:
@@ -57,7 +67,7 @@ def setup(results: Results) -> tuple[str, ...]:
     return (
         f"recipe {recipe(recognized)}",
         f"{recognized.epochs} epoch{'s' * (recognized.epochs > 1)}",
-        holdout(parameters.holdout) + _mark(results),
+        holdout(parameters.holdout),
         _libraries(results),
         _precision(results),
     )
@@ -66,11 +76,12 @@ def setup(results: Results) -> tuple[str, ...]:
 def ours(results: Results | None, missing: str = NONE) -> dict[str, str]:
     """The cells of a variant in any of the tables; all `missing` where it has no results."""
     if results is None:
-        return dict.fromkeys(("Accuracy %", "s/epoch", "Device", "Parameters"), missing)
+        return dict.fromkeys(("Accuracy %", BEST, "s/epoch", "Device", "Parameters"), missing)
     seconds = results.metrics.seconds_per_epoch
     digits = 2 if seconds < 10 else 1 if seconds < 100 else 0
     return {
         "Accuracy %": accuracy(results) + _mark(results),
+        BEST: best_on_test(results),
         "s/epoch": f"{seconds:.{digits}f}",
         "Device": device(results),
         "Parameters": f"{results.metrics.parameters:,}",
@@ -78,7 +89,8 @@ def ours(results: Results | None, missing: str = NONE) -> dict[str, str]:
 
 
 def _mark(results: Results) -> str:
-    return f" {ON_TEST_SET}" if results.parameters.holdout.split == "test" else ""
+    chosen = f" {ON_TEST_SET}" if results.parameters.holdout.split == "test" else ""
+    return chosen if results.exact else f"{chosen} {NOT_EXACT}"
 
 
 def _libraries(results: Results) -> str:

@@ -39,6 +39,8 @@ def accuracy_interval(before: Correct, after: Correct) -> Interval:
     The seeds' variance is included where both sides have at least two.
     """
     gain = 100 * (after.mean(axis=0) - before.mean(axis=0))  # (images,)
+    if gain.size == 1:  # a single image says nothing about others
+        return Interval(float(gain[0]), -100.0, 100.0)
     images = (float(stats.sem(gain)), gain.size - 1)
     if min(len(before), len(after)) == 1:
         return _interval(float(gain.mean()), [images])

@@ -111,6 +111,18 @@ class Results:
         identities = [run.training.identity for run in self.runs]
         return all(identity.code and identity.data for identity in identities)
 
+    @property
+    def exact(self) -> bool:
+        """Whether all weights are those of trainings without a change of conditions."""
+        return all(run.training.exact for run in self.runs)
+
+    @property
+    def best_on_test(self) -> list[float]:
+        """Each seed's accuracy at its best epoch on the test set; empty without watching it."""
+        best = [run.training.best_on_test for run in self.runs]
+        found = [each.accuracy for each in best if each is not None]
+        return found if len(found) == len(best) else []
+
     def distinct(self, key: str) -> list[str]:
         """The values of a field of the runs' devices, without repetition: seeds may use several."""
         values = [getattr(run.training.identity.device, key) for run in self.runs]

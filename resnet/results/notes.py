@@ -3,6 +3,8 @@
 NONE = "–"  # nothing was trained, or nothing was published
 NOT_BUILDABLE = "NA"  # as the original marks a depth that no n gives
 ON_TEST_SET = "†"
+NOT_EXACT = "‡"
+BEST = f"Best epoch, % {ON_TEST_SET}"  # the column
 
 TITLE = "CIFAR-10 ResNet: the tables"
 RENDERED = (
@@ -52,9 +54,9 @@ NOTES = (
     "With today's Keras, the original keeps no best checkpoint. `val_acc` is not the name of a "
     "metric, so saving fails after the first epoch or, with `mode='max'`, happens in every epoch. "
     "A resumed run overwrites the best file at once (#17012).",
-    "Where a block changes the size, our v1 has a projection shortcut, like the original; the "
-    "paper's shortcut has no parameters. Our convolutions have biases, the paper's have none. "
-    "ResNet20v1 has 273,066 trainable parameters here and 269,722 in the paper.",
+    "Networks of the papers' form (`form: paper`): v1 has shortcuts without parameters and no "
+    "biases, 269,722 trainable parameters in ResNet20v1 where the original's form has 273,066. "
+    "What remains different from the papers is in docs/differences.md.",
 )
 NO_FULL_RUN = "No full run of these networks on CIFAR-10 yet."
 SHORT = (
@@ -64,7 +66,11 @@ SYNTHETIC = (
     "**Not CIFAR-10**: small synthetic images that show that the pipeline works. "
     "These accuracies are not comparable with any other."
 )
-CHOSEN_ON_TEST_SET = (
-    f"{ON_TEST_SET} The best epoch was chosen on the test set itself, as in the original: "
-    "such an accuracy is too high."
+ON_TEST = (
+    f"{ON_TEST_SET} The accuracy at the best epoch on the test set, to be compared with the "
+    "original's results, which are such accuracies. As an estimate for new images it is too high."
+)
+INEXACT = (
+    f"{NOT_EXACT} Resumed under other conditions (metrics/provenance has them), so the weights are "
+    "not those of an uninterrupted training."
 )

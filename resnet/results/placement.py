@@ -35,17 +35,13 @@ def original_rows(
 
 
 def paper_rows(networks: Networks, full: AllResults, published: pd.DataFrame) -> dict[str, str]:
-    """The variant in the row of each of the papers' networks: trained exactly by their recipe.
-
-    In version 2 it must have the paper's width.
-    """
+    """The variant in the row of each of the papers' networks: of their form and recipe."""
     with_paper = ~published["paper_accuracy"].isin(["-", NOT_BUILDABLE])
     available = set(published[with_paper]["network"]) - set(OTHER_NETWORK)
     rows: dict[str, str] = {}
     for name in sorted(networks, key=lambda name: (name != networks[name].family, name == "model")):
         network = networks[name]
-        width = "paper" if network.version == 2 else "original"
-        if network.width != width or network.family not in available or name not in full:
+        if network.form != "paper" or network.family not in available or name not in full:
             continue
         if _trained_by(full[name], "paper"):
             rows.setdefault(network.family, name)

@@ -112,8 +112,8 @@ def confusion(results: AllResults, counts: Mapping[str, pd.DataFrame]) -> pd.Dat
 def label(name: str, results: Results) -> str:
     """A variant's name in a plot; it says so where the images are synthetic."""
     network: Network = results.network
-    width = network.name.removeprefix(network.family)
-    shown = name + width if name.startswith(network.family) else f"{network.name} ({name})"
+    form = network.name.removeprefix(network.family)
+    shown = name + form if name.startswith(network.family) else f"{network.name} ({name})"
     return f"{shown}, synthetic" if results.synthetic else shown
 
 

@@ -4,6 +4,7 @@ Each variant that has results is in exactly one table. It is beside a published 
 network and the recipe are the same.
 """
 
+import textwrap
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -24,6 +25,7 @@ from resnet.results.recipes import recognize
 PublishedRow = Mapping[Hashable, str]  # a row of metrics/published.csv
 
 PAPER_MARKS = dict.fromkeys(("ResNet110v1", "ResNet164v1", "ResNet110v2", "ResNet1001v2"), "[2]")
+WIDTH = 140  # columns of a terminal
 LEFT_ALIGNED = ("Variant", "Network", "Model", "Accuracy %", "Paper", "Device", "Setup")
 
 
@@ -72,14 +74,14 @@ def build(networks: Networks, results: AllResults, published: pd.DataFrame) -> l
         _published("ResNet v1", _rows(published, "1"), original, full, _beside_original),
         _published("ResNet v2", _rows(published, "2"), original, full, _beside_original),
         _published(
-            "ResNet v1, the paper's recipe",
+            "ResNet v1, the paper's form and recipe",
             _rows(published, "1", with_paper=True),
             paper,
             full,
             _beside_paper,
         ),
         _published(
-            "ResNet v2, the paper's width and recipe",
+            "ResNet v2, the paper's form and recipe",
             _rows(published, "2", with_paper=True),
             paper,
             full,
@@ -108,7 +110,8 @@ def plain(tables: Sequence[Table], left_out: str) -> str:
         widths = {"Device": 12 if "Setup" in table.columns else 22, "Setup": 14}
         text = markdown.text_table(table.columns, table.cells, table.align, widths)
         heading = [line for line in (table.title, table.above) if line]
-        blocks.append("\n".join([*heading, "", text, *table.below]))
+        below = [textwrap.fill(line, WIDTH) for line in table.below]
+        blocks.append("\n".join([*heading, "", text, *below]))
     return "\n\n".join(filter(None, [*blocks, left_out])).replace("**", "").replace("`", "")
 
 
@@ -160,6 +163,7 @@ def _beside_original(row: PublishedRow, model: str, results: Results | None) -> 
         "Model": model,
         "n": row["n"],
         "Accuracy %": ours["Accuracy %"],
+        notes.BEST: ours[notes.BEST],
         "Original, 200 epochs, % [3–8]": row["original_accuracy"],
         "s/epoch": ours["s/epoch"],
         "Original, s/epoch, GTX 1080 Ti": row["original_seconds_per_epoch"],
@@ -174,15 +178,15 @@ def _beside_paper(row: PublishedRow, model: str, results: Results | None) -> dic
     network = row["network"]
     elsewhere = row["n"] == NOT_BUILDABLE or network in OTHER_NETWORK
     ours = cells.ours(results, NOT_BUILDABLE if elsewhere else NONE)
-    mark = " [9]" if row["version"] == "1" else ""
     return {
         "Model": model,
         "n": row["n"],
         "Accuracy %": ours["Accuracy %"],
-        f"Paper, %{mark}": f"{row['paper_accuracy']} {PAPER_MARKS.get(network, '')}".strip(),
+        notes.BEST: ours[notes.BEST],
+        "Paper, % [9]": f"{row['paper_accuracy']} {PAPER_MARKS.get(network, '')}".strip(),
         "s/epoch": ours["s/epoch"],
         "Device": ours["Device"],
-        f"Parameters{mark}": ours["Parameters"],
+        "Parameters": ours["Parameters"],
     }
 
 
@@ -223,6 +227,9 @@ def _below(results: AllResults) -> tuple[str, ...]:
     setup = cells.setup(next(iter(results.values())))
     common = [part for part, same in zip(setup, _shared(results), strict=True) if same]
     lines = [f"All measured rows: {'; '.join(common)}."] if common else []
-    if any(run.parameters.holdout.split == "test" for run in results.values()):
-        lines.append(notes.CHOSEN_ON_TEST_SET)
+    chosen = any(run.parameters.holdout.split == "test" for run in results.values())
+    if chosen or any(run.best_on_test for run in results.values()):
+        lines.append(notes.ON_TEST)
+    if not all(run.exact for run in results.values()):
+        lines.append(notes.INEXACT)
     return tuple(lines)

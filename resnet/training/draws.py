@@ -1,6 +1,7 @@
-"""All the randomness of a run, drawn on the host with NumPy and keyed by (seed, epoch).
+"""The randomness of a training, drawn on the host with NumPy and keyed by purpose, seed and epoch.
 
-So the draws are the same whatever the backend, the device, the number of steps in a compiled call or the number of interruptions.
+So the draws are the same on every backend and device, for every number of steps in a compiled call
+and of interruptions.
 """
 
 from typing import NamedTuple
@@ -8,11 +9,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-WEIGHTS, EPOCH, HOLDOUT = range(3)  # each use has a stream of its own
+from resnet.streams import Purpose, generator
+
+SIDE = 32  # pixels
 
 
 class EpochDraws(NamedTuple):
-    """What an epoch draws, a row a step."""
+    """The draws of an epoch, one row per step."""
 
     order: NDArray[np.int32]  # (steps, batch) indices of images
     shifts: NDArray[np.float32]  # (steps, batch, 2) rows and columns, in pixels
@@ -28,34 +31,37 @@ def epoch_draws(
     flip: bool,
     crop: int = 0,
 ) -> EpochDraws:
-    """Draw an epoch over `images`, the indices to train on: a fresh permutation, the last partial batch dropped.
+    """Draw an epoch, counted from 0, over `images`, the indices to train on.
 
-    Shifts are uniform over ± shift × 32 pixels, as the original's ImageDataGenerator draws them for a fraction; or, where crop
-    is not 0, over the whole pixels from -crop to crop: a 32 x 32 crop of an image padded by so many on each side.
+    The order is a new permutation without its last partial batch. Shifts are uniform over ± shift
+    times 32 pixels, as the original's ImageDataGenerator draws them for a fraction; where crop is
+    not 0, they are integers from -crop to crop, which is a 32 x 32 crop of an image padded by that
+    many pixels on each side.
     """
-    rng = np.random.default_rng((EPOCH, seed, epoch))
     steps = len(images) // batch_size
-    order = rng.permutation(images)[: steps * batch_size]
+    order = generator(Purpose.ORDER, seed, epoch).permutation(images)[: steps * batch_size]
     size = (steps, batch_size, 2)
-    shifts = (
-        rng.integers(-crop, crop, size, endpoint=True)
-        if crop
-        else rng.uniform(-32 * shift, 32 * shift, size)
-    )
-    flips = rng.random((steps, batch_size)) < (0.5 if flip else 0.0)
-    return EpochDraws(
-        order.reshape(steps, batch_size).astype(np.int32), shifts.astype(np.float32), flips
-    )
+    rng = generator(Purpose.SHIFTS, seed, epoch)
+    if crop:
+        shifts = rng.integers(-crop, crop, size, endpoint=True).astype(np.float32)
+    else:
+        shifts = rng.uniform(-SIDE * shift, SIDE * shift, size).astype(np.float32)
+    probability = 0.5 if flip else 0.0
+    flips = generator(Purpose.FLIPS, seed, epoch).random((steps, batch_size)) < probability
+    return EpochDraws(order.reshape(steps, batch_size).astype(np.int32), shifts, flips)
 
 
 def weights_generator(seed: int) -> np.random.Generator:
-    """The generator of a run's initial weights."""
-    return np.random.default_rng((WEIGHTS, seed))
+    """The generator of a training's initial weights."""
+    return generator(Purpose.WEIGHTS, seed)
 
 
 def holdout_indices(images: int, fraction: float) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Indices to train on and to hold out, both sorted: the same for every seed and variant, so that they can be compared."""
-    held_out = np.random.default_rng(HOLDOUT).permutation(images)[: round(images * fraction)]
+    """Indices to train on and to hold out, both sorted.
+
+    They are the same for every seed and variant, so that these can be compared.
+    """
+    held_out = generator(Purpose.HOLDOUT).permutation(images)[: round(images * fraction)]
     mask = np.zeros(images, bool)
     mask[held_out] = True
     return np.flatnonzero(~mask).astype(np.int32), np.flatnonzero(mask).astype(np.int32)

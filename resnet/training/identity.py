@@ -57,6 +57,7 @@ def training_parameters(settings: Params, name: str) -> TrainingParameters:
         augment=variant.augment,
         precision=variant.precision,
         holdout=settings.train.holdout,
+        watch=settings.train.watch,
         source=settings.data.source,
         subtract_pixel_mean=settings.preprocess.subtract_pixel_mean,
     )

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from resnet.errors import BenchmarkError
 from resnet.training.history import Epoch
 from resnet.training.record import Start
 from resnet.training.resume import Saved
@@ -90,8 +91,13 @@ class Progress(NamedTuple):
 
     @classmethod
     def from_saved(cls, saved: Saved) -> Self:
-        """The inverse of `to_saved`."""
+        """The inverse of `to_saved`; raises BenchmarkError for a newer form."""
         notes = saved.notes
+        if notes["version"] > VERSION:
+            raise BenchmarkError(
+                f"the saved state has form {notes['version']}, this code reads up to {VERSION}: "
+                "resume it with the newer code, or remove it from .resume/"
+            )
         return cls(
             history=tuple(Epoch(**epoch) for epoch in notes["history"]),
             state=_state(saved, "state"),

@@ -11,11 +11,11 @@ from pydantic import Field
 
 from resnet.device import Device
 from resnet.params import Holdout
-from resnet.schema import Count, Index, NotNegative, Schema, Sha256
+from resnet.schema import Count, Index, NotNegative, Percent, Schema, Sha256
 from resnet.variant import Augment, Network, Recipe
 
 MODELS = Path("models")
-RECORD, HISTORY = "training.json", "history.csv"
+RECORD, HISTORY, PIXEL_MEAN = "training.json", "history.csv", "pixel_mean.npy"
 LAST: Literal["last.keras"] = "last.keras"
 BEST: Literal["best.keras"] = "best.keras"  # only where images are held out
 
@@ -28,6 +28,7 @@ class TrainingParameters(Schema):
     augment: Augment
     precision: Literal["float32", "bfloat16"]
     holdout: Holdout
+    watch: Literal["test", "none"]
     source: Literal["cifar10", "synthetic"]
     subtract_pixel_mean: bool
 
@@ -60,6 +61,13 @@ class Start(Schema):
     changes: list[Change]  # since the state that it resumed; none: bit-identical weights
 
 
+class BestOnTest(Schema):
+    """The first epoch with the most correct test images. No decision depends on it."""
+
+    epoch: Count
+    accuracy: Percent
+
+
 class TrainingRecord(Schema):
     """All of training.json. Epochs count from 1, times are in seconds, memory is in 10^6 bytes."""
 
@@ -69,6 +77,7 @@ class TrainingRecord(Schema):
     epochs: Count
     checkpoint: Literal["last.keras", "best.keras"]  # the one that is evaluated
     checkpoint_epoch: Count
+    best_on_test: BestOnTest | None  # None where the test images were not watched
     seconds_per_epoch: NotNegative  # the median, without the first epoch of each start
     total_seconds: NotNegative  # of all starts
     compile_seconds: NotNegative

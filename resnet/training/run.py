@@ -1,70 +1,31 @@
 """One whole training: from arrays to its folder in models/, resumed where it was interrupted."""
 
 import hashlib
-import math
-import os
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from resnet import backend
 from resnet.data.arrays import Split
 from resnet.device import Device
 from resnet.errors import BenchmarkError, Interrupted
-from resnet.files import exclusive_lock, replaced, sha256, write_json
-from resnet.params import Holdout, Params
-from resnet.training import history, interrupt, resume
+from resnet.files import exclusive_lock
+from resnet.params import Params
+from resnet.training import interrupt, messages, resume
 from resnet.training.history import Epoch
 from resnet.training.identity import changes, fingerprint, identify
-from resnet.training.record import (
-    BEST,
-    HISTORY,
-    LAST,
-    RECORD,
-    Change,
-    Identity,
-    Start,
-    TrainingRecord,
-)
-from resnet.variant import Variant
+from resnet.training.options import Options
+from resnet.training.record import Change, Identity, Start, TrainingParameters
+from resnet.variant import Recipe, Variant
 
 if TYPE_CHECKING:
+    from resnet.training.loop import Training
     from resnet.training.progress import Progress
 
-SAVE_SECONDS = 30.0  # of training between two states on disk
 BUSY = "{what} is being trained by {{holder}}; wait for it, or end it with `kill`: it saves first"
 ANOTHER_TRAINING = ("parameters.", "data.")  # keys: what differs there cannot be resumed
-
-
-class Options(NamedTuple):
-    """Environment variables that change how a training runs, but not its result."""
-
-    save_seconds: float
-    max_steps_per_call: int | None  # None leaves it to the device
-    images_on_device: bool
-    other_state: str  # what to do with a state saved under other conditions
-
-    @classmethod
-    def from_environment(cls) -> "Options":
-        """Read them; raises BenchmarkError that names the variable."""
-        text = os.environ.get("SAVE_SECONDS", f"{SAVE_SECONDS:g}")
-        try:
-            seconds = float(text)
-        except ValueError:
-            seconds = math.nan
-        if not seconds >= 0:
-            raise BenchmarkError(
-                f"SAVE_SECONDS is {text!r}: must be seconds, or 0 to save after each epoch"
-            )
-        steps = os.environ.get("STEPS_PER_CALL", "")
-        if steps and not (steps.isascii() and steps.isdigit() and int(steps)):
-            raise BenchmarkError(f"STEPS_PER_CALL is {steps!r}: must be a whole number, at least 1")
-        other = os.environ.get("OTHER_STATE", "")
-        if other not in ("", "resume", "ignore"):
-            raise BenchmarkError(f"OTHER_STATE is {other!r}: must be resume or ignore")
-        on_device = backend.flag("IMAGES_ON_DEVICE", default=True)
-        return cls(seconds, int(steps) if steps else None, on_device, other)
 
 
 @dataclass(frozen=True)
@@ -73,9 +34,8 @@ class Run:
 
     variant: Variant
     identity: Identity
-    holdout: Holdout
     train_split: Split
-    test_split: Split | None  # where the best epoch is chosen on it
+    test_split: Split | None  # where it is watched, or the best epoch is chosen on it
     options: Options
     store: resume.Store
     folder: Path  # of the output
@@ -83,6 +43,14 @@ class Run:
     @property
     def device(self) -> Device:
         return self.identity.device
+
+    @property
+    def recipe(self) -> Recipe:
+        return self.variant.recipe
+
+    @property
+    def parameters(self) -> TrainingParameters:
+        return self.identity.parameters
 
 
 def train(
@@ -117,72 +85,22 @@ def train(
                     f"`rm -r {store.folder}` to train it again"
                 )
                 return
-            inputs = variant, identity, settings.train.holdout, train_split, test_split
-            _train(Run(*inputs, options, store, folder))
+            _train(Run(variant, identity, train_split, test_split, options, store, folder))
 
 
 def _train(run: Run) -> None:
-    from resnet import model as networks  # Keras takes seconds to import: after all checks
-    from resnet.training import loop, step
-    from resnet.training.progress import Progress
+    from resnet.training import output, step  # Keras takes seconds to import: after all checks
 
     start = time.perf_counter()
-    network, recipe, device = run.variant.network, run.variant.recipe, run.device
-    model = networks.build(
-        network.version,
-        network.depth,
-        form="paper" if network.width == "paper" else "original",
-        classes=len(run.train_split.classes),
-        l2=recipe.l2,
-        l2_on=recipe.l2_on,
-    )
-    print(f"{network.name}, {model.count_params():,} parameters, seed {run.identity.seed}")
-    print(_conditions(run), flush=True)
-    device.peak_memory_mb()  # a failure to read it must not come at the end of hours
-
-    saved, starting_changes, superseded = _state_to_resume(run)
-    done = Progress.from_saved(saved) if saved else Progress()
-    if done.epochs:
-        print(f"resuming after epoch {done.epochs} of {recipe.epochs}", flush=True)
-    before, compiled_before = done.seconds, done.compile_seconds
-    if done.epochs < recipe.epochs:
-        this_start = Start(epoch=done.epochs + 1, changes=starting_changes)
-        done = done._replace(starts=(*done.starts, this_start))
-    on_disk, saved_at = done.epochs, time.monotonic()
-
-    def save() -> None:
-        nonlocal on_disk, saved_at
-        run.store.save(done.to_saved(), run.identity)
-        on_disk, saved_at = done.epochs, time.monotonic()
-        if superseded:
-            superseded.remove()
-
-    images = loop.whole(run.train_split, run.options.images_on_device)
-    if run.test_split is None:
-        images, held_out = loop.split_holdout(images, run.holdout.fraction)
-    else:
-        held_out = loop.whole(run.test_split, run.options.images_on_device)
-    training = loop.Training(
-        model,
-        network.depth,
-        recipe,
-        run.variant.augment,
-        run.identity.seed,
-        device,
-        run.options.max_steps_per_call,
-    )
-    epochs = training.epochs(
-        images,
-        held_out,
-        done=done.epochs,
-        state=done.state,
-        held_out_losses=done.held_out_losses,
-    )
+    model, (saved, changed, superseded) = _build(run), _state_to_resume(run)
+    resumed = done = _progress(run, saved, changed)
+    states = _States(run, done.epochs, superseded)
+    training, epochs = _epochs(run, model, done)
     try:
         with interrupt.raised():
             for epoch in epochs:
-                seconds = before + time.perf_counter() - start
-                compile_seconds = compiled_before + training.compile_seconds
+                seconds = resumed.seconds + time.perf_counter() - start
+                compile_seconds = resumed.compile_seconds + training.compile_seconds
                 now = done.after(epoch, step.to_host(training.state), seconds, compile_seconds)
                 if not now.finite:
                     raise BenchmarkError(
@@ -190,25 +108,104 @@ def _train(run: Run) -> None:
                         f"rate of {epoch.learning_rate:g}: lower learning_rate"
                     )
                 done = now
-                print(_epoch_line(epoch, recipe.epochs), flush=True)
-                if done.epochs == 1 and recipe.epochs > 1:
-                    whole = _duration(epoch.seconds * recipe.epochs)
-                    print(f"all {recipe.epochs} epochs will take about {whole}", flush=True)
-                if time.monotonic() - saved_at >= run.options.save_seconds:
-                    save()
-            _write(run, done, model, before + time.perf_counter() - start)
-            if superseded:  # by a result now, where nothing was saved before
-                superseded.remove()
+                messages.print_epoch(epoch, run.recipe.epochs)
+                states.save_if_due(done)
+            seconds = resumed.seconds + time.perf_counter() - start
+            finished = output.Output(run.identity, run.train_split, model, done, seconds)
+            total_seconds = output.write(finished, run.folder, run.store)
+            states.remove_superseded()
+        print(f"{run.folder}: trained in {messages.duration(total_seconds)}")
     except BaseException as error:  # the epochs so far are kept in every case
-        if done.epochs > on_disk:
-            save()
+        if done.epochs > states.epochs:
+            states.save(done)
         if isinstance(error, Interrupted):
-            kept = (
-                f"after epoch {done.epochs} of {recipe.epochs}; the next `dvc repro` resumes there"
-            )
-            text = f"{error} {kept if done.epochs else 'before the end of the first epoch'}"
-            raise Interrupted(text, error.status) from error
+            where = f"after epoch {done.epochs} of {run.recipe.epochs}"
+            kept = f"{where}; the next `dvc repro` resumes there"
+            text = kept if done.epochs else "before the end of the first epoch"
+            raise Interrupted(f"{error} {text}", error.status) from error
         raise
+
+
+class _States:
+    """The states of a run on disk."""
+
+    def __init__(self, run: Run, epochs: int, superseded: resume.Store | None):
+        self.epochs = epochs  # of the last state on disk
+        self._run, self._superseded, self._saved_at = run, superseded, time.monotonic()
+
+    def save(self, done: "Progress") -> None:
+        self._run.store.save(done.to_saved(), self._run.identity)
+        self.epochs, self._saved_at = done.epochs, time.monotonic()
+        self.remove_superseded()
+
+    def save_if_due(self, done: "Progress") -> None:
+        if time.monotonic() - self._saved_at >= self._run.options.save_seconds:
+            self.save(done)
+
+    def remove_superseded(self) -> None:
+        """Remove the states of another identity that this run resumed, once it has its own."""
+        if self._superseded:
+            self._superseded.remove()
+
+
+def _build(run: Run) -> Any:
+    """The model; prints what is trained, and where."""
+    from resnet import model as networks
+
+    network, recipe = run.variant.network, run.recipe
+    model = networks.build(
+        network.version,
+        network.depth,
+        form=network.form,
+        classes=len(run.train_split.classes),
+        l2=recipe.l2,
+        l2_on=recipe.l2_on,
+    )
+    print(f"{network.name}, {model.count_params():,} parameters, seed {run.identity.seed}")
+    print(messages.conditions(run.identity), flush=True)
+    run.device.peak_memory_mb()  # a failure to read it must not come at the end of hours
+    return model
+
+
+def _progress(run: Run, saved: resume.Saved | None, changed: list[Change]) -> "Progress":
+    """The progress to start from, this start included."""
+    from resnet.training.progress import Progress
+
+    done = Progress.from_saved(saved) if saved else Progress()
+    if done.epochs:
+        print(f"resuming after epoch {done.epochs} of {run.recipe.epochs}", flush=True)
+    if done.epochs == run.recipe.epochs:  # all that is missing is the output
+        return done
+    return done._replace(starts=(*done.starts, Start(epoch=done.epochs + 1, changes=changed)))
+
+
+def _epochs(run: Run, model: Any, done: "Progress") -> tuple["Training", Iterator[Epoch]]:
+    """The training, and the epochs that are still to be trained."""
+    from resnet.training import inputs, loop
+
+    on_device, holdout = run.options.images_on_device, run.parameters.holdout
+    images = inputs.whole(run.train_split, on_device)
+    test = inputs.whole(run.test_split, on_device) if run.test_split else None
+    held_out = test
+    if holdout.split == "train":
+        images, held_out = inputs.split_holdout(images, holdout.fraction)
+    training = loop.Training(
+        model,
+        run.variant.network.depth,
+        run.recipe,
+        run.variant.augment,
+        run.identity.seed,
+        run.device,
+        run.options.max_steps_per_call,
+    )
+    return training, training.epochs(
+        images,
+        held_out,
+        test if run.parameters.watch == "test" else None,
+        done=done.epochs,
+        state=done.state,
+        held_out_losses=done.held_out_losses,
+    )
 
 
 def _state_to_resume(run: Run) -> tuple[resume.Saved | None, list[Change], resume.Store | None]:
@@ -222,14 +219,17 @@ def _state_to_resume(run: Run) -> tuple[resume.Saved | None, list[Change], resum
         return saved, [], None
     for store, identity in resume.other_stores(run.store.folder.parent, run.store, run.identity):
         differences = changes(identity, run.identity)
-        shown = _differences(differences)
+        shown = messages.differences(differences)
         if any(change.key.startswith(ANOTHER_TRAINING) for change in differences):
             print(f"{store.folder}: kept, a training with other parameters or data ({shown})")
         elif run.options.other_state == "resume":
             print(f"resuming {store.folder} under other conditions ({shown})")
             return store.load(), differences, store
         elif run.options.other_state == "ignore":
-            print(f"{store.folder}: ignored, it was saved under other conditions ({shown})")
+            print(
+                f"{store.folder}: ignored, since it was saved under other conditions ({shown}); "
+                "remove it with `rm -r`"
+            )
         else:
             raise BenchmarkError(
                 f"{store.folder} has {store.epochs} epochs of this training, saved under other "
@@ -237,81 +237,3 @@ def _state_to_resume(run: Run) -> tuple[resume.Saved | None, list[Change], resum
                 "(the results will not be bit-identical) or OTHER_STATE=ignore to start over"
             )
     return None, [], None
-
-
-def _differences(differences: list[Change], most: int = 3) -> str:
-    words = [
-        f"{change.key}: {str(change.before)[:40]} → {str(change.after)[:40]}"
-        for change in differences[:most]
-    ]
-    more = len(differences) - most
-    return "; ".join([*words, f"and {more} more"] if more > 0 else words)
-
-
-def _write(run: Run, done: "Progress", model: Any, seconds: float) -> None:
-    """Write the finished run's folder, and keep a copy until DVC has recorded it."""
-    from resnet.training import checkpoint
-    from resnet.training.step import assign
-
-    start = time.perf_counter()
-    with replaced(run.folder) as partial:
-        partial.mkdir()
-        assert done.state
-        assign(model, done.state)
-        checkpoint.save(model, partial / LAST)
-        if done.best_state:
-            assign(model, done.best_state)
-            checkpoint.save(model, partial / BEST)
-        history.write(partial / HISTORY, done.history)
-        checkpoint_seconds = time.perf_counter() - start
-        total_seconds = seconds + checkpoint_seconds
-        record = TrainingRecord(
-            schema=1,
-            identity=run.identity,
-            parameter_count=model.count_params(),
-            epochs=done.epochs,
-            checkpoint=BEST if done.best else LAST,
-            checkpoint_epoch=done.best or done.epochs,
-            seconds_per_epoch=round(done.seconds_per_epoch, 3),
-            total_seconds=round(total_seconds, 3),
-            compile_seconds=round(done.compile_seconds, 3),
-            checkpoint_seconds=round(checkpoint_seconds, 3),
-            peak_memory_mb=run.device.peak_memory_mb(),
-            starts=list(done.starts),
-            classes=list(run.train_split.classes),
-            pixel_mean_sha256=run.train_split.pixel_mean_sha256,
-            checkpoints={path.name: sha256(path) for path in sorted(partial.glob("*.keras"))},
-        )
-        write_json(partial / RECORD, record.model_dump(mode="json", by_alias=True))
-        run.store.keep_result(partial)
-    print(f"{run.folder}: trained in {_duration(total_seconds)}")
-
-
-def _conditions(run: Run) -> str:
-    """The line that says where the run trains, and on what."""
-    device, precision = run.device, str(run.variant.precision)
-    if device.gpu:
-        precision += f" ({device.float32_products} products)"
-    line = (
-        f"on {device.name}, Keras on {device.backend}, {precision}, {run.train_split.source} data"
-    )
-    if not device.gpu and run.train_split.source == "cifar10":
-        epochs = run.variant.recipe.epochs
-        line += f"\nno GPU: {epochs} epochs of CIFAR-10 on a CPU take about a minute each or more"
-    return line
-
-
-def _epoch_line(epoch: Epoch, epochs: int) -> str:
-    parts = [f"epoch {epoch.epoch}/{epochs}", f"loss {epoch.loss:.4f}  {epoch.accuracy:.2f} %"]
-    if epoch.val_loss is not None:
-        parts.append(f"held out: loss {epoch.val_loss:.4f}  {epoch.val_accuracy:.2f} %")
-    if epoch.test_loss is not None:
-        parts.append(f"test: loss {epoch.test_loss:.4f}  {epoch.test_accuracy:.2f} %")
-    return "  ".join([*parts, f"rate {epoch.learning_rate:g}", f"{epoch.seconds:.1f} s"])
-
-
-def _duration(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    if minutes >= 120:
-        return f"{minutes // 60} h {minutes % 60} min"
-    return f"{minutes} min" if minutes >= 2 else f"{seconds:.0f} s"

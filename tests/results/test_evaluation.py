@@ -30,7 +30,9 @@ def test_split() -> Split:
     rng = np.random.default_rng(0)
     images = rng.normal(size=(IMAGES, 32, 32, 3)).astype(np.float32)
     labels = (np.arange(IMAGES) >= IMAGES // 2).astype(np.int32)
-    return Split(images, labels, "cifar10", CLASSES, True, "2" * 64)
+    return Split(
+        images, labels, np.zeros((32, 32, 3), np.float32), "cifar10", CLASSES, True, "2" * 64
+    )
 
 
 @pytest.fixture

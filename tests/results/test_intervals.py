@@ -9,6 +9,7 @@ from scipy import stats
 
 from resnet.results.intervals import (
     BETTER,
+    NOISE,
     WORSE,
     Interval,
     accuracy_interval,
@@ -113,3 +114,10 @@ def test_no_spread_at_all_is_an_interval_of_one_point_without_a_warning() -> Non
     same = accuracy_interval(np.ones((3, 20), bool), np.zeros((2, 20), bool))
     assert same == Interval(-100, -100, -100)
     assert mean_interval([2.0, 2.0], [1.0, 1.0]) == Interval(-1, -1, -1)
+
+
+def test_one_image_gives_no_verdict_and_no_warning() -> None:
+    for seeds in (1, 3):
+        interval = accuracy_interval(np.zeros((seeds, 1), bool), np.ones((seeds, 1), bool))
+        assert interval.difference == 100
+        assert verdict(interval, good=1) == NOISE

@@ -88,8 +88,8 @@ def test_seeds_with_different_learning_rates_have_a_line_each() -> None:
     [
         ("model", Network(version=1, n=3), "ResNet20v1 (model)"),
         ("ResNet20v1-short", Network(version=1, n=3), "ResNet20v1-short"),
-        ("ResNet164v2", Network(version=2, n=18, width="paper"), "ResNet164v2 (paper's width)"),
-        ("model", Network(version=2, n=18, width="paper"), "ResNet164v2 (paper's width) (model)"),
+        ("ResNet164v2", Network(version=2, n=18, form="paper"), "ResNet164v2, paper's form"),
+        ("model", Network(version=2, n=18, form="paper"), "ResNet164v2, paper's form (model)"),
     ],
 )
 def test_labels(name: str, network: Network, shown: str) -> None:

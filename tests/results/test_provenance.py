@@ -33,7 +33,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "data/cifar-10-batches-py/x",
         "data/arrays/train/x",
         "data/arrays/test/x",
-        "data/arrays/pixel_mean.npy",
+        "data/arrays/none",
         "metrics/plots/all/x",
     ):
         (checkout / path).parent.mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,7 @@ from stages.preprocess import preprocess
 def test_the_demos_network_learns_the_synthetic_classes(device: Device, tmp_path: Path) -> None:
     """On test images, far above the 10 % of a guess."""
     from resnet import model
-    from resnet.training import loop
+    from resnet.training import inputs, loop
 
     copy_checkout(tmp_path / "copy", SMALL)
     settings = params.load(tmp_path / "copy" / "params.yaml")
@@ -27,7 +27,7 @@ def test_the_demos_network_learns_the_synthetic_classes(device: Device, tmp_path
     depth = variant.network.depth
     network = model.build(1, depth)
     training = loop.Training(network, depth, variant.recipe, variant.augment, 0, device)
-    for _ in training.epochs(loop.whole(train)):
+    for _ in training.epochs(inputs.whole(train)):
         pass
     correct = network.predict(test.images, verbose=0).argmax(axis=1) == test.labels
     assert np.mean(correct) > 0.5

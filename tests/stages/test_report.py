@@ -72,7 +72,7 @@ def test_results_of_variants_that_are_not_listed_are_named_in_one_line(tmp_path:
 
 
 @pytest.mark.parametrize(
-    "network", [Network(version=1, n=9), Network(version=2, n=6, width="paper")]
+    "network", [Network(version=1, n=9), Network(version=2, n=6, form="paper")]
 )
 def test_results_of_another_network_than_params_yaml_has_are_in_no_row(
     tmp_path: Path, network: Network

@@ -13,7 +13,7 @@ from resnet.data import arrays, synthetic
 from resnet.data.arrays import Split
 from resnet.device import Device
 from resnet.params import Params
-from resnet.training import run
+from resnet.training import messages
 from resnet.training.history import Epoch
 from scripts.checkout import set_params
 from stages.preprocess import preprocess
@@ -29,9 +29,9 @@ WORKSPACE: dict[str, Any] = {  # 70 images in batches of 32: two steps per epoch
 }
 STOPPED_STAGE = """
 import runpy, signal, sys
-from resnet.training import run
+from resnet.training import messages
 from tests.support.trainings import send_after_epoch
-run._epoch_line = send_after_epoch(signal.SIGTERM, int(sys.argv.pop(1)))
+messages.print_epoch = send_after_epoch(signal.SIGTERM, int(sys.argv.pop(1)))
 runpy.run_module("stages.train", run_name="__main__", alter_sys=True)
 """
 PIPELINE = "stages: {train: {deps: [code.py]}}\n"
@@ -76,7 +76,7 @@ def train(
 ) -> Trained:
     """Train the variant `model`, on images held out as the settings say or on those passed."""
     from resnet import model
-    from resnet.training import loop
+    from resnet.training import inputs, loop
 
     variant = settings.variant("model")
     depth, recipe = variant.network.depth, variant.recipe
@@ -84,13 +84,13 @@ def train(
     training = loop.Training(
         network, depth, recipe, settings.augment, seed, device, max_steps_per_call
     )
-    images, held = loop.split_holdout(
-        loop.whole(split, on_device), 0.0 if held_out else settings.train.holdout.fraction
+    images, held = inputs.split_holdout(
+        inputs.whole(split, on_device), 0.0 if held_out else settings.train.holdout.fraction
     )
-    watched = loop.whole(test, on_device) if test else None
+    watched = inputs.whole(test, on_device) if test else None
     done = Trained(training, [], [])
     for epoch in training.epochs(
-        images, loop.whole(held_out, on_device) if held_out else held, watched
+        images, inputs.whole(held_out, on_device) if held_out else held, watched
     ):
         done.epochs.append(epoch)
         done.weights.append(network.get_weights())
@@ -127,13 +127,13 @@ def run_train_stage(
     )
 
 
-def send_after_epoch(number: int, epoch: int) -> Callable[[Epoch, int], str]:
-    """A replacement of run._epoch_line that sends this process a signal after an epoch."""
-    line = run._epoch_line
+def send_after_epoch(number: int, epoch: int) -> Callable[[Epoch, int], None]:
+    """A replacement of messages.print_epoch that sends this process a signal after an epoch."""
+    print_epoch = messages.print_epoch
 
-    def replacement(result: Epoch, epochs: int) -> str:
+    def replacement(result: Epoch, epochs: int) -> None:
         if result.epoch == epoch:
             os.kill(os.getpid(), number)
-        return line(result, epochs)
+        print_epoch(result, epochs)
 
     return replacement

@@ -24,27 +24,27 @@ def split(tmp_path_factory: pytest.TempPathFactory) -> Split:
 
 
 def test_parts_are_those_of_the_draws(split: Split) -> None:
-    from resnet.training import loop
+    from resnet.training import inputs
 
     for on_device in (True, False):
-        train_images, held_out = loop.split_holdout(loop.whole(split, on_device), 0.2)
+        train_images, held_out = inputs.split_holdout(inputs.whole(split, on_device), 0.2)
         assert held_out is not None
         kept, held = draws.holdout_indices(200, 0.2)
         np.testing.assert_array_equal(train_images.indices, kept)
         np.testing.assert_array_equal(held_out.indices, held)
         assert held_out.images is train_images.images
-    assert loop.split_holdout(loop.whole(split), 0.0)[1] is None
+    assert inputs.split_holdout(inputs.whole(split), 0.0)[1] is None
 
 
 def test_fraction_that_rounds_to_no_image_is_an_error(split: Split) -> None:
-    from resnet.training import loop
+    from resnet.training import inputs
 
     message = (
         r"^train\.holdout\.fraction is 0\.002, which is less than one of the 200 images; raise it, "
         r"or set it to 0 to hold out none$"
     )
     with pytest.raises(BenchmarkError, match=message):
-        loop.split_holdout(loop.whole(split), 0.002)
+        inputs.split_holdout(inputs.whole(split), 0.002)
 
 
 def test_are_scored_as_keras_scores_them(settings: Settings, split: Split, device: Device) -> None:
@@ -67,13 +67,13 @@ def test_are_scored_as_keras_scores_them(settings: Settings, split: Split, devic
 
 
 def test_every_image_is_scored_once(settings: Settings, split: Split, device: Device) -> None:
-    from resnet.training import loop
+    from resnet.training import inputs, loop
 
     training = train(settings(ONE_EPOCH), split, device).training
     large = loop.EVALUATION_BATCH + 7  # the last batch is not full
     indices = np.resize(np.arange(200), large)
     repeated = Split(split.images[indices], split.labels[indices], *list(vars(split).values())[2:])
-    entropy, _, accuracy = training.evaluate(loop.whole(repeated))
+    entropy, _, accuracy = training.evaluate(inputs.whole(repeated))
     probabilities = training.model.predict(repeated.images, verbose=0)
     correct = probabilities[np.arange(large), repeated.labels]
     assert entropy == pytest.approx(-np.log(correct).mean(), rel=1e-4)

@@ -32,7 +32,9 @@ stages:
 @pytest.fixture
 def split() -> Split:
     images = np.zeros((4, 32, 32, 3), np.float32)
-    return Split(images, np.arange(4, dtype=np.int32), "synthetic", ("a", "b"), True, "0" * 64)
+    return Split(
+        images, np.arange(4, dtype=np.int32), images[0], "synthetic", ("a", "b"), True, "0" * 64
+    )
 
 
 @pytest.fixture

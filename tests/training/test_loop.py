@@ -74,6 +74,7 @@ def test_steps_equal_those_of_keras(
     model.initialize(reference, draws.weights_generator(0))
     twin = normalization.fused(reference)
     twin.set_weights(reference.get_weights())
+    initial = {variable.path: variable.numpy().copy() for variable in twin.weights}
     optimizers = {
         "adam": keras.optimizers.Adam(recipe.learning_rate),
         "sgd": keras.optimizers.SGD(recipe.learning_rate, recipe.momentum),
@@ -99,10 +100,13 @@ def test_steps_equal_those_of_keras(
             atol = 1e-4 if device.gpu or max_steps_per_call > 1 else 1e-6
             np.testing.assert_allclose(actual, expected, atol=atol)
         elif not re.search(r"conv2d\w*/bias", variable.path):
-            # Before a batch normalization the exact gradient of a bias is zero. What is computed is
-            # rounding error, which Adam scales up to whole steps. A hundredth of them reaches the
-            # moving means.
-            np.testing.assert_allclose(actual, expected, atol=1e-3 if device.gpu else 1e-5)
+            # Where the exact gradient is zero, as that of a bias before a batch normalization, what
+            # is computed is rounding error, which Adam scales up to whole steps. So single weights
+            # say little; a whole variable does.
+            moved = np.linalg.norm(expected - initial[variable.path])
+            assert (
+                np.linalg.norm(actual - expected) <= (1e-1 if device.gpu else 1e-2) * moved + 1e-5
+            )
 
 
 def test_images_gathered_in_a_thread_give_the_same_bits(
@@ -142,7 +146,7 @@ def test_resumed_training_gives_the_same_bits(
     settings: Settings, split: Split, device: Device
 ) -> None:
     from resnet import model
-    from resnet.training import loop, step
+    from resnet.training import inputs, loop, step
 
     chosen = settings({**SMALL, "recipes.original.epochs": 3})
     recipe = chosen.variant("model").recipe
@@ -151,7 +155,7 @@ def test_resumed_training_gives_the_same_bits(
     saved = step.to_host(half.training.state)
     network = model.build(1, 8, l2=recipe.l2)
     training = loop.Training(network, 8, recipe, chosen.augment, 0, device)
-    (epoch,) = training.epochs(loop.whole(split), done=2, state=saved)
+    (epoch,) = training.epochs(inputs.whole(split), done=2, state=saved)
     assert epoch._replace(seconds=0) == whole.epochs[2]._replace(seconds=0)
     assert_same_bits(network.get_weights(), whole.weights[2])
 

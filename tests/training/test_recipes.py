@@ -19,7 +19,7 @@ def test_papers_recipe_is_sgd_on_padded_crops(
     import keras
 
     from resnet import model
-    from resnet.training import loop, normalization
+    from resnet.training import inputs, loop, normalization
 
     split = synthetic_split(tmp_path, 260)
     changes = {"train.recipe": "paper", "model.version": 2, "model.n": 1, "model.epochs": 2}
@@ -30,7 +30,7 @@ def test_papers_recipe_is_sgd_on_padded_crops(
     network = model.build(2, 11, form="paper", l2=l2, l2_on=recipe.l2_on)
     augmentation = Augment(shift=0.0, order=0, flip=True)
     training = loop.Training(network, 11, recipe, augmentation, 0, device)
-    epochs = list(training.epochs(loop.whole(split)))
+    epochs = list(training.epochs(inputs.whole(split)))
     rates = [epoch.learning_rate for epoch in epochs]
     np.testing.assert_allclose(rates, [0.01, 0.1])
 

@@ -36,6 +36,7 @@ def identity_of(variant: str = "model", seed: int = 0) -> Identity:
             augment=model.augment,
             precision="float32",
             holdout=settings.train.holdout,
+            watch=settings.train.watch,
             source="synthetic",
             subtract_pixel_mean=True,
         ),

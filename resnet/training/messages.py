@@ -1,0 +1,48 @@
+"""What a training prints."""
+
+from resnet.training.history import Epoch
+from resnet.training.record import Change, Identity
+
+
+def differences(changes: list[Change], most: int = 3) -> str:
+    """What has changed between two identities: the first of the changes, and how many more."""
+    words = [
+        f"{change.key}: {str(change.before)[:40]} → {str(change.after)[:40]}"
+        for change in changes[:most]
+    ]
+    more = len(changes) - most
+    return "; ".join([*words, f"and {more} more"] if more > 0 else words)
+
+
+def conditions(identity: Identity) -> str:
+    """The lines that say where a training runs, and on what."""
+    device, parameters = identity.device, identity.parameters
+    precision = str(parameters.precision)
+    if device.gpu:
+        precision += f" ({device.float32_products} products)"
+    line = f"on {device.name}, Keras on {device.backend}, {precision}, {parameters.source} data"
+    if not device.gpu and parameters.source == "cifar10":
+        epochs = parameters.recipe.epochs
+        line += f"\nno GPU: {epochs} epochs of CIFAR-10 on a CPU take about a minute each or more"
+    return line
+
+
+def print_epoch(epoch: Epoch, epochs: int) -> None:
+    """Print an epoch's results in one line, and after the first how long all will take."""
+    parts = [f"epoch {epoch.epoch}/{epochs}", f"loss {epoch.loss:.4f}  {epoch.accuracy:.2f} %"]
+    if epoch.val_loss is not None:
+        parts.append(f"held out: loss {epoch.val_loss:.4f}  {epoch.val_accuracy:.2f} %")
+    if epoch.test_loss is not None:
+        parts.append(f"test: loss {epoch.test_loss:.4f}  {epoch.test_accuracy:.2f} %")
+    parts += [f"rate {epoch.learning_rate:g}", f"{epoch.seconds:.1f} s"]
+    print("  ".join(parts), flush=True)
+    if epoch.epoch == 1 and epochs > 1:
+        print(f"all {epochs} epochs will take about {duration(epoch.seconds * epochs)}", flush=True)
+
+
+def duration(seconds: float) -> str:
+    """Seconds, minutes or hours in words."""
+    minutes = round(seconds / 60)
+    if minutes >= 120:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{minutes} min" if minutes >= 2 else f"{seconds:.0f} s"

@@ -1,0 +1,48 @@
+"""The marks of results that are to be read with care, and the lines that explain them."""
+
+import pandas as pd
+import pytest
+
+from resnet.results import notes, tables
+from resnet.results.store import Store
+from resnet.training.record import Change, Start
+from resnet.variant import Network
+from tests.support.checkout import ROOT
+from tests.support.results import TEST_SET, make_parameters, make_run, results_of
+from tests.support.tables import LISTED, THREE_SEEDS, build, cell
+
+
+@pytest.fixture(scope="module")
+def published() -> pd.DataFrame:
+    return Store(ROOT / "metrics").published()
+
+
+def test_an_epoch_chosen_on_the_test_set_is_marked_and_explained(published: pd.DataFrame) -> None:
+    for changes, title in (
+        ({}, "ResNet v1"),
+        ({"changes": {"epochs": 5}}, "Short runs"),
+        ({"source": "synthetic"}, "Synthetic data"),
+    ):
+        built = build(published, LISTED, ResNet32v1={"holdout": TEST_SET, **changes})
+        assert cell(built, title, "ResNet32v1", "Accuracy %") == f"{THREE_SEEDS} †"
+        table = next(table for table in built if table.title == title)
+        assert any(line.startswith("† The accuracy at the best epoch on") for line in table.below)
+        watched = build(published, LISTED, ResNet32v1=changes)
+        assert cell(watched, title, "ResNet32v1", notes.BEST) == "91.75 ± 0.21"
+        assert cell(watched, title, "ResNet32v1", "Accuracy %") == THREE_SEEDS
+        table = next(table for table in watched if table.title == title)
+        assert any(line.startswith("† The accuracy at the best epoch on") for line in table.below)
+
+
+def test_a_training_that_was_not_watched_or_changed_conditions_says_so(
+    published: pd.DataFrame,
+) -> None:
+    change = Change(key="environment.OMP_NUM_THREADS", before="2", after=None)
+    starts = [Start(epoch=1, changes=[]), Start(epoch=9, changes=[change])]
+    parameters = make_parameters(Network(version=1, n=5))
+    run = make_run("ResNet32v1", parameters=parameters, best_on_test=None, starts=starts)
+    built = tables.build(LISTED, {"ResNet32v1": results_of([run])}, published)
+    assert cell(built, "ResNet v1", "ResNet32v1", notes.BEST) == "–"
+    assert cell(built, "ResNet v1", "ResNet32v1", "Accuracy %") == "91.50 (1 seed) ‡"
+    (line,) = [line for line in built[0].below if line.startswith("‡")]
+    assert "Resumed under other conditions" in line
