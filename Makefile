@@ -7,11 +7,11 @@ export PATH := $(abspath $(BIN)):$(PATH)
 GPU ?= $(if $(shell command -v nvidia-smi 2>/dev/null),1,0)
 RUN := $(if $(filter 1,$(GPU)),gpu,run)
 
-.PHONY: help demo test check format reproduce verify review plots speed faults lock clean
+.PHONY: help demo test check format reproduce verify same-bits review plots speed faults lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 demo: $(VENV)/.installed-$(RUN)  ## run the pipeline on synthetic images in a temporary copy
 	@python -m scripts.demo
@@ -35,6 +35,9 @@ reproduce: $(VENV)/.installed-$(RUN)  ## train all variants on CIFAR-10 (`dvc re
 verify: $(VENV)/.installed-$(RUN)  ## evaluate the checkpoints again and compare with metrics/
 	@python -m scripts.verify
 
+same-bits: $(VENV)/.installed-$(RUN)  ## show that an edit changes no bit of any result: BASE=HEAD
+	@python -m scripts.same_bits $(BASE) $(VARIANTS)
+
 BASE ?= main
 REV ?= workspace
 review: $(VENV)/.installed-$(RUN)  ## compare commits: BASE=main REV=workspace FAIL_ON="worse stale"
@@ -44,7 +47,7 @@ plots: $(VENV)/.installed-$(RUN)  ## draw DVC's plots as SVG, in metrics/picture
 	@python -m scripts.plots
 
 PARTS ?=
-speed: $(VENV)/.installed-dev  ## measure speed, an hour: PARTS="implementations depths overheads agreement"
+speed: $(VENV)/.installed-dev  ## measure speed, an hour: PARTS="implementations depths ..."
 	@python -c "import torch" 2>/dev/null || \
 		python -m pip install --quiet --require-hashes -r requirements/speed.lock || \
 		echo "PyTorch is not installed, so the tables omit it; speed/README.md says where to find it"

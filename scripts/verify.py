@@ -16,7 +16,7 @@ from resnet.data import arrays
 from resnet.data.arrays import Split
 from resnet.errors import BenchmarkError, command_parser, run_stage
 from resnet.params import Params
-from resnet.results import trained
+from resnet.results import same_bits, trained
 from resnet.results.evaluation import score_variant
 from resnet.results.metrics import Evaluation, Results, Run
 from resnet.results.scores import Correct
@@ -65,9 +65,11 @@ def checkout_mismatches(variant: str, record: TrainingRecord, settings: Params) 
     if record.identity.parameters != identity.training_parameters(settings, variant):
         yield f"{folder}: trained with other parameters than params.yaml has for {variant}"
     code, trained_with = identity.code_hashes(), record.identity.code
+    if same_bits.same_code(variant, trained_with, code, same_bits.read()):
+        return
     paths = {**code, **trained_with}
-    if edited := sorted(path for path in paths if code.get(path) != trained_with.get(path)):
-        yield f"{folder}: trained with different code: {', '.join(edited)}"
+    edited = sorted(path for path in paths if code.get(path) != trained_with.get(path))
+    yield f"{folder}: trained with different code: {', '.join(edited)}"
 
 
 def score_mismatches(recorded: Evaluation, scored: Evaluation) -> Iterator[str]:

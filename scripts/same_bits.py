@@ -1,0 +1,218 @@
+"""Show that an edit to training code changes no bit of any result, and keep the results current.
+
+Trains every listed variant that dvc.lock records for a few steps, with the code of BASE and with
+that of the working tree: on synthetic images, across a drop of the learning rate, a save and a
+resume. Only where all weights, statistics, optimizer states and histories are equal to the last
+bit, and so are the values that each variant is trained with, dvc.lock records the trainings as
+done by the present code, and metrics/same-bits.json what was compared. Otherwise nothing changes.
+"""
+
+import argparse
+import hashlib
+import io
+import re
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from resnet import params
+from resnet.errors import BenchmarkError, command_parser, run_stage
+from resnet.files import write_json, write_text
+from resnet.results import same_bits
+from resnet.results.same_bits import Comparison, SameBits
+from resnet.results.store import Store
+from resnet.training import resume
+from resnet.training.identity import code_hashes
+from resnet.training.record import MODELS
+from scripts import side_by_side
+from scripts.checkout import copy_checkout
+
+LOCK = Path("dvc.lock")
+TRAINING = re.compile(r"train@(.+)-(\d+)")
+
+
+class Row(NamedTuple):
+    """The trainings of one variant that dvc.lock records."""
+
+    variant: str
+    seeds: tuple[int, ...]
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Compare, and record where all is equal; raises BenchmarkError with what differs."""
+    rows = recorded_rows(arguments.variants)
+    base = _git("rev-parse", "--verify", "--quiet", f"{arguments.base}^{{commit}}")
+    if not base:
+        raise BenchmarkError(f"{arguments.base!r} is not a commit of this repository")
+    check_models(rows)
+    with tempfile.TemporaryDirectory(prefix="same-bits-") as folder:
+        before, after = Path(folder) / "before", Path(folder) / "after"
+        _extract(base, before)
+        copy_checkout(after, {})
+        found = [compare(row, base, before, after) for row in rows]
+    record(rows, found)
+    print(f"recorded in {LOCK} and {same_bits.PATH}; commit both with the edit")
+
+
+def recorded_rows(only: Iterable[str] = ()) -> list[Row]:
+    """The listed trainings that dvc.lock records; raises BenchmarkError where there are none."""
+    settings, seeds = params.load(), dict[str, list[int]]()
+    for stage in _lock()["stages"]:
+        found = TRAINING.fullmatch(stage)
+        if found and found[1] in settings.variants and int(found[2]) in settings.seeds:
+            seeds.setdefault(found[1], []).append(int(found[2]))
+    unknown = sorted(set(only) - set(seeds))
+    if unknown or not seeds:
+        raise BenchmarkError(
+            f"{LOCK} records no training of {', '.join(unknown) or 'a listed variant'}"
+        )
+    return [Row(name, tuple(each)) for name, each in seeds.items() if not only or name in only]
+
+
+def check_models(rows: Iterable[Row]) -> None:
+    """Raise BenchmarkError where a trained folder that is here is not the one in dvc.lock."""
+    stages = _lock()["stages"]
+    for row in rows:
+        for seed in row.seeds:
+            folder = MODELS / row.variant / f"seed{seed}"
+            outs = {
+                out["path"]: out["md5"] for out in stages[f"train@{row.variant}-{seed}"]["outs"]
+            }
+            if folder.is_dir() and resume.dvc_hash(folder) != outs.get(str(folder)):
+                raise BenchmarkError(
+                    f"{folder} is not what {LOCK} records; run `dvc checkout --force {folder}`"
+                )
+
+
+def compare(row: Row, base: str, before: Path, after: Path) -> Comparison:
+    """Train one seed of a variant on both sides; raises BenchmarkError where anything differs."""
+    seed, env = row.seeds[0], _where_trained(row.variant)
+    for key in ("epochs", "drops"):  # the two that are shortened for the comparison
+        old, new = (_value(side, row.variant, key) for side in (before, after))
+        if old != new:
+            raise BenchmarkError(f"{row.variant} is trained with another {key}: {old} → {new}")
+    sides = [side_by_side.train(side, row.variant, seed, **env) for side in (before, after)]
+    if differences := side_by_side.differences(*sides):
+        raise BenchmarkError(
+            f"{row.variant}, seed {seed}: not the same: {'; '.join(differences)}; "
+            f"{LOCK} is unchanged, and `dvc repro` trains with the present code"
+        )
+    old, new = sides
+    _check_trained_with(row, base, before)
+    print(
+        f"{row.variant}: {new.steps} steps, {new.values:,} values: equal to the last bit",
+        flush=True,
+    )
+    return Comparison(
+        variant=row.variant,
+        seed=seed,
+        base=base,
+        before=old.code,
+        after=new.code,
+        backend=new.backend,
+        device=new.device,
+        xla=new.xla,
+        steps=new.steps,
+        values=new.values,
+        largest_difference=0.0,
+    )
+
+
+def _where_trained(variant: str) -> dict[str, str]:
+    """The backend of a variant's results, and whether XLA compiled them, as an environment."""
+    results = Store().results(variant)
+    if results is None:
+        return {}
+    device = results.runs[0].training.identity.device
+    return {"KERAS_BACKEND": device.backend, "XLA": str(int(device.xla))}
+
+
+def _check_trained_with(row: Row, base: str, before: Path) -> None:
+    """Raise BenchmarkError where dvc.lock records a training by other code than BASE's."""
+    stages = _lock()["stages"]
+    for seed in row.seeds:
+        for dep in stages[f"train@{row.variant}-{seed}"]["deps"]:
+            path = before / dep["path"]
+            if path.suffix != ".py":
+                continue
+            there = path.is_file() and hashlib.md5(path.read_bytes()).hexdigest()
+            if there != dep["md5"]:
+                raise BenchmarkError(
+                    f"{row.variant}, seed {seed}, was not trained with {dep['path']} of "
+                    f"{base[:12]}: BASE must be a commit whose code trained it"
+                )
+
+
+def record(rows: Iterable[Row], found: list[Comparison]) -> None:
+    """Write the present code into dvc.lock; restores it where more than code would change."""
+    from dvc.repo import Repo
+
+    lock = LOCK.read_text(encoding="utf-8")
+    old, now = _lock()["stages"], code_hashes()
+    if any(comparison.after != now for comparison in found):
+        raise BenchmarkError("the code was edited during the comparison; run it again")
+    names = [f"train@{row.variant}-{seed}" for row in rows for seed in row.seeds]
+    try:
+        with Repo(".") as repo:
+            for name in names:
+                repo.commit(name, force=True, allow_missing=True)
+        for name in names:
+            _check_recorded(name, old[name], _lock()["stages"][name])
+    except BaseException:
+        write_text(LOCK, lock)
+        raise
+    known = [each for each in same_bits.read() if each.before != each.after]
+    value = SameBits(schema=1, comparisons=[*known, *(c for c in found if c not in known)])
+    write_json(same_bits.PATH, value.model_dump(mode="json", by_alias=True))
+
+
+def _check_recorded(name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+    """Raise BenchmarkError where anything but code and the form of parameters has changed."""
+
+    def data(entry: Mapping[str, Any]) -> dict[str, str]:
+        deps = entry.get("deps", [])
+        return {dep["path"]: dep.get("md5") for dep in deps if not dep["path"].endswith(".py")}
+
+    if old["outs"] != new["outs"]:
+        raise BenchmarkError(f"{name}: its output in {LOCK} would change; nothing was recorded")
+    if {**data(old), **data(new)} != {**data(new), **data(old)}:
+        raise BenchmarkError(f"{name}: its data in {LOCK} would change; nothing was recorded")
+
+
+def _value(checkout: Path, variant: str, key: str) -> Any:
+    """A key of the recipe that a variant is trained with, its section's override first."""
+    raw = yaml.safe_load((checkout / params.PATH).read_text(encoding="utf-8"))
+    section = raw.get(variant, {})
+    return section[key] if key in section else raw["recipes"][raw["train"]["recipe"]][key]
+
+
+def _lock() -> dict[str, Any]:
+    try:
+        return dict(yaml.safe_load(LOCK.read_text(encoding="utf-8")))
+    except FileNotFoundError as error:
+        raise BenchmarkError(f"{LOCK}: no such file; nothing has been trained") from error
+
+
+def _extract(commit: str, target: Path) -> None:
+    """The files of a commit, as a folder of its own."""
+    archive = subprocess.run(["git", "archive", commit], capture_output=True, check=True).stdout
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        tar.extractall(target, filter="data")
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+if __name__ == "__main__":
+    command = command_parser("scripts.same_bits", __doc__)
+    command.add_argument("base", metavar="BASE", help="the commit to compare with")
+    command.add_argument("variants", metavar="VARIANT", nargs="*", help="default: all in dvc.lock")
+    run_stage(main, command)

@@ -1,0 +1,123 @@
+"""Edits to training code that change no bit, and one that does, under a real git and dvc."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from resnet.files import read_json
+from resnet.results.same_bits import Comparison, same_code
+from scripts.checkout import copy_checkout, set_params
+from tests.support.checkout import run, stages
+
+SMALL = {
+    "data.source": "synthetic",
+    "data.synthetic": {"train_images": 100, "test_images": 20, "seed": 0},
+    "variants": ["model"],
+    "seeds": [0],
+    "model.n": 1,
+    "recipes.original.epochs": 1,
+    "recipes.original.drops": [{"epoch": 0, "factor": 0.5}],
+}
+LOOP = Path("resnet/training/loop.py")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A commit with one training."""
+    checkout = tmp_path_factory.mktemp("same-bits") / "checkout"
+    copy_checkout(checkout, SMALL)
+    run(checkout, "dvc", "repro", "train@model-0")
+    run(checkout, "git", "add", ".")
+    run(checkout, "git", "commit", "--quiet", "-m", "trained")
+    return checkout
+
+
+@pytest.fixture
+def checkout(trained: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(trained, tmp_path / "checkout", symlinks=True))
+
+
+def test_an_edit_that_changes_no_bit_costs_no_training(checkout: Path) -> None:
+    with (checkout / LOOP).open("a") as file:
+        file.write("# a comment\n")
+    before = yaml.safe_load((checkout / "dvc.lock").read_text())["stages"]["train@model-0"]
+    assert str(LOOP) in run(checkout, "dvc", "status", "train@model-0")
+
+    printed = run(checkout, "python", "-m", "scripts.same_bits", "HEAD")
+    assert "model: 6 steps" in printed
+    assert "equal to the last bit" in printed
+    assert "up to date" in run(checkout, "dvc", "status", "train@model-0")
+    assert stages(run(checkout, "dvc", "repro", "train@model-0")) == []
+    paths = ("dvc.lock", "metrics", "params.yaml", "resnet")
+    assert run(checkout, "git", "status", "--porcelain", "--", *paths).split() == [
+        *("M", "dvc.lock", "M", str(LOOP), "??", "metrics/same-bits.json"),
+    ]
+    after = yaml.safe_load((checkout / "dvc.lock").read_text())["stages"]["train@model-0"]
+    changed = [
+        old["path"] for old, new in zip(before["deps"], after["deps"], strict=True) if old != new
+    ]
+    assert changed == [str(LOOP)]
+    assert {**after, "deps": before["deps"]} == before
+    (comparison,) = read_json(checkout / "metrics" / "same-bits.json")["comparisons"]
+    assert comparison["largest_difference"] == 0
+    assert comparison["before"][str(LOOP)] != comparison["after"][str(LOOP)]
+
+
+def test_an_edit_that_changes_a_bit_is_refused(checkout: Path) -> None:
+    optimizer = checkout / "resnet" / "training" / "optimizer.py"
+    text = optimizer.read_text()
+    assert "epsilon: float = 1e-7" in text
+    optimizer.write_text(text.replace("epsilon: float = 1e-7", "epsilon: float = 1.0001e-7"))
+    lock = (checkout / "dvc.lock").read_bytes()
+    printed = run(checkout, "python", "-m", "scripts.same_bits", "HEAD", ok=False)
+    assert "same_bits: model, seed 0: not the same: " in printed
+    assert "Traceback" not in printed
+    assert (checkout / "dvc.lock").read_bytes() == lock
+    assert not (checkout / "metrics" / "same-bits.json").exists()
+
+
+def test_other_values_and_tampered_weights_are_refused(checkout: Path) -> None:
+    params = checkout / "params.yaml"
+    text = params.read_text()
+    set_params(params, {"recipes.original.epochs": 2})
+    printed = run(checkout, "python", "-m", "scripts.same_bits", "HEAD", ok=False)
+    assert "model is trained with another epochs: 1 → 2" in printed
+    params.write_text(text)
+
+    checkpoint = checkout / "models" / "model" / "seed0" / "last.keras"
+    content = checkpoint.read_bytes()
+    checkpoint.unlink()
+    checkpoint.write_bytes(content[:-1])
+    printed = run(checkout, "python", "-m", "scripts.same_bits", "HEAD", ok=False)
+    assert "models/model/seed0 is not what dvc.lock records" in printed
+    printed = run(checkout, "python", "-m", "scripts.same_bits", "no-such-commit", ok=False)
+    assert "same_bits: 'no-such-commit' is not a commit of this repository\n" in printed
+
+
+def comparison(before: str, after: str, variant: str = "model", apart: float = 0.0) -> Comparison:
+    return Comparison(
+        variant=variant,
+        seed=0,
+        base="0" * 40,
+        before={"a.py": before * 64},
+        after={"a.py": after * 64},
+        backend="tensorflow",
+        device="a CPU",
+        xla=False,
+        steps=1,
+        values=1,
+        largest_difference=apart,
+    )
+
+
+def test_comparisons_form_chains() -> None:
+    a, c = {"a.py": "a" * 64}, {"a.py": "c" * 64}
+    chain = [comparison("a", "b"), comparison("b", "a"), comparison("b", "c")]
+    assert same_code("model", a, a, [])
+    assert same_code("model", a, c, chain)
+    assert not same_code("model", c, a, chain)
+    assert not same_code("other", a, c, chain)
+    assert not same_code("model", a, c, [comparison("a", "c", apart=1e-9)])
+    assert not same_code("model", a, c, [comparison("a", "c", variant="other")])
