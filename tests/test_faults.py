@@ -4,7 +4,6 @@ import random
 import re
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -86,14 +85,13 @@ def test_sigterm_saves_and_a_second_process_is_refused(
         r"train: stopped by SIGTERM after epoch \d+ of 12; the next `dvc repro` resumes there\n",
         error,
     )
-    start = time.monotonic()
     assert re.search(r"^resuming after epoch [2-9]", workspace.finish(folder), re.MULTILINE)
     record = read_json(folder / MODEL / "training.json")
     assert len(record["starts"]) == 2
     history = (folder / MODEL / "history.csv").read_text().splitlines()
     column = history[0].split(",").index("seconds")
     seconds = sum(float(row.split(",")[column]) for row in history[1:])
-    assert seconds < record["total_seconds"] < time.monotonic() - start + 60  # of both starts
+    assert seconds < record["total_seconds"]  # of both starts
     assert differences(outcome(folder), expected) == []
 
 
@@ -132,7 +130,11 @@ def test_a_loss_that_becomes_nan_keeps_the_last_good_state(
 def test_the_page_has_the_recorded_results() -> None:
     result = read_json(ROOT / "faults" / "results.json")
     assert (ROOT / "faults" / "README.md").read_text(encoding="utf-8") == tables.page(result)
-    assert len(result["kills"]["records"]) >= 30
+    kills, jax, inputs = (len(result[part]["records"]) for part in ("kills", "jax", "inputs"))
+    assert kills >= 30
+    page = " ".join((ROOT / "docs" / "reliability.md").read_text(encoding="utf-8").split())
+    assert f"{kills} kills of trainings and of dvc, {jax} more on JAX" in page
+    assert f"and {inputs} bad inputs and I/O failures" in page
     assert problems(result) == []
 
 
