@@ -35,6 +35,7 @@ reproduce: $(VENV)/.installed-$(RUN)  ## train all variants on CIFAR-10 (`dvc re
 verify: $(VENV)/.installed-$(RUN)  ## evaluate the checkpoints again and compare with metrics/
 	@python -m scripts.verify
 
+same-bits: BASE := HEAD
 same-bits: $(VENV)/.installed-$(RUN)  ## show that an edit changes no bit of any result: BASE=HEAD
 	@python -m scripts.same_bits $(BASE) $(VARIANTS)
 

@@ -1,4 +1,4 @@
-"""Keras on TensorFlow or JAX: the one module that knows which. All other code is in keras.ops."""
+"""Keras on TensorFlow or JAX. Apart from device.py, all other code is written in keras.ops."""
 
 import os
 import platform
@@ -49,9 +49,9 @@ def start(precision: str = "float32") -> Device:
             f"KERAS_BACKEND is {backend!r}, but Keras was imported on {keras.backend.backend()} "
             "before; set the variable before anything imports Keras"
         )
-    if gpu is None and has_nvidia_driver() and not gpu_unwanted():
+    if gpu is None and has_nvidia_driver() and not gpu_unwanted(backend):
         raise BenchmarkError(
-            f"there is an NVIDIA driver, but {backend} opens no GPU: {_reason(backend)}; "
+            f"an NVIDIA driver is installed, but {backend} finds no GPU: {_reason(backend)}; "
             "GPU=0 uses the CPU"
         )
     device = Device(
@@ -173,7 +173,8 @@ def memory_errors(advice: str) -> Iterator[None]:
 
 def versions(backend: str) -> dict[str, str]:
     """The versions of the packages that compute a result."""
-    packages = {name: metadata.version(name) for name in ("keras", backend, "numpy")}
+    names = ("keras", backend, *(("jaxlib",) if backend == "jax" else ()), "numpy")
+    packages = {name: metadata.version(name) for name in names}
     return {"python": platform.python_version(), **packages}
 
 
@@ -240,7 +241,7 @@ def _tensorflow_gpu() -> str | None:
     """Make one GPU visible and return its name; None where there is none or the CPU is wanted."""
     import tensorflow as tf
 
-    gpus = [] if gpu_unwanted() else tf.config.list_physical_devices("GPU")
+    gpus = [] if gpu_unwanted("tensorflow") else tf.config.list_physical_devices("GPU")
     # before anything else: memory growth must be the same on all visible GPUs
     tf.config.set_visible_devices(gpus[:1], "GPU")
     if not gpus:
@@ -255,7 +256,7 @@ def _jax_gpu() -> str | None:
 
     with suppress(ModuleNotFoundError):
         import tensorflow  # noqa: F401  # Keras imports it to save; now its messages are held
-    if gpu_unwanted():
+    if gpu_unwanted("jax"):
         jax.config.update("jax_platforms", "cpu")  # type: ignore[no-untyped-call]
     device = jax.devices()[0]
     return None if device.platform == "cpu" else str(device.device_kind)

@@ -66,12 +66,12 @@ def has_nvidia_driver() -> bool:
     return shutil.which("nvidia-smi") is not None or any(path.exists() for path in NVIDIA)
 
 
-def gpu_unwanted() -> bool:
+def gpu_unwanted(backend: str) -> bool:
     """Whether the environment asks to leave the GPU alone."""
     return (
         os.environ.get("GPU") == "0"
         or os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
-        or os.environ.get("JAX_PLATFORMS") == "cpu"
+        or (backend == "jax" and os.environ.get("JAX_PLATFORMS") == "cpu")
     )
 
 

@@ -176,7 +176,7 @@ def _penalty(l2: float) -> keras.Regularizer | None:
 
 
 def _classifier(x: keras.KerasTensor, classes: int, l2: float) -> keras.KerasTensor:
-    """Mean over the 8 x 8 positions, then probabilities, in float32 in every precision."""
+    """Mean over the 8 x 8 positions, then probabilities, which are float32 in every precision."""
     x = layers.Flatten()(layers.AveragePooling2D(8)(x))
     return layers.Dense(
         classes,

@@ -1,6 +1,7 @@
-"""Commands beside the pipeline, each a make target and `python -m scripts.NAME`.
+"""Commands beside the pipeline, run as `python -m scripts.NAME`, most of them by a make target.
 
-demo runs the pipeline on synthetic images, verify checks metrics/ against the checkpoints, review
-compares two commits, plots draws DVC's plots as SVG, and locks checks the locks. checkout.py makes
-the copies of the checkout that demo, faults/, speed/ and the tests run in.
+demo tries everything on synthetic images, verify checks metrics/ against the checkpoints, review
+compares two commits, same_bits shows that an edit changes no bit (with side_by_side), plots draws
+DVC's plots as SVG, locks checks the locks, older_keras loads checkpoints in older Keras versions.
+checkout makes copies of the checkout for them, the tests and faults.
 """

@@ -1,4 +1,4 @@
-"""Copies of this checkout in which the pipeline can run without touching the original's results.
+"""Copies of this checkout in which the pipeline can run without touching its results.
 
 `make demo`, `make faults`, `make speed` and the tests work in such copies.
 """

@@ -18,11 +18,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
+from dvc.utils.serialize import load_yaml
 
 from resnet import params
+from resnet.device import Device
 from resnet.errors import BenchmarkError, command_parser, run_stage
 from resnet.files import write_json, write_text
+from resnet.overrides import value_at
 from resnet.results import same_bits
 from resnet.results.same_bits import Comparison, SameBits
 from resnet.results.store import Store
@@ -54,6 +56,9 @@ def main(arguments: argparse.Namespace) -> None:
         before, after = Path(folder) / "before", Path(folder) / "after"
         _extract(base, before)
         copy_checkout(after, {})
+        for row in rows:  # before any is compared, which changes the copies
+            check_values(row, before, after)
+            check_trained_with(row, base, before)
         found = [compare(row, base, before, after) for row in rows]
     record(rows, found)
     print(f"recorded in {LOCK} and {same_bits.PATH}; commit both with the edit")
@@ -89,13 +94,18 @@ def check_models(rows: Iterable[Row]) -> None:
                 )
 
 
-def compare(row: Row, base: str, before: Path, after: Path) -> Comparison:
-    """Train one seed of a variant on both sides; raises BenchmarkError where anything differs."""
-    seed, env = row.seeds[0], _where_trained(row.variant)
-    for key in ("epochs", "drops"):  # the two that are shortened for the comparison
+def check_values(row: Row, before: Path, after: Path) -> None:
+    """Raise BenchmarkError where a value differs that the comparison replaces on both sides."""
+    for key in ("epochs", "drops", "source"):
         old, new = (_value(side, row.variant, key) for side in (before, after))
         if old != new:
-            raise BenchmarkError(f"{row.variant} is trained with another {key}: {old} → {new}")
+            raise BenchmarkError(f"{row.variant}: {key} changed: {old} → {new}")
+
+
+def compare(row: Row, base: str, before: Path, after: Path) -> Comparison:
+    """Train one seed of a variant on both sides; raises BenchmarkError where anything differs."""
+    seed, device = row.seeds[0], _device(row.variant)
+    env = _environment(device) if device else {}
     sides = [side_by_side.train(side, row.variant, seed, **env) for side in (before, after)]
     if differences := side_by_side.differences(*sides):
         raise BenchmarkError(
@@ -103,7 +113,8 @@ def compare(row: Row, base: str, before: Path, after: Path) -> Comparison:
             f"{LOCK} is unchanged, and `dvc repro` trains with the present code"
         )
     old, new = sides
-    _check_trained_with(row, base, before)
+    if device and new.gpu != device.gpu:
+        raise BenchmarkError(f"{row.variant} was trained on {device.name}: compare it there")
     print(
         f"{row.variant}: {new.steps} steps, {new.values:,} values: equal to the last bit",
         flush=True,
@@ -123,20 +134,61 @@ def compare(row: Row, base: str, before: Path, after: Path) -> Comparison:
     )
 
 
-def _where_trained(variant: str) -> dict[str, str]:
-    """The backend of a variant's results, and whether XLA compiled them, as an environment."""
+def record(rows: Iterable[Row], found: list[Comparison]) -> None:
+    """Write the present code into dvc.lock; restores it where more than code would change."""
+    from dvc.repo import Repo
+
+    known = same_bits.read()
+    lock, old = LOCK.read_text(encoding="utf-8"), _lock()["stages"]
+    if any(comparison.after != code_hashes() for comparison in found):
+        raise BenchmarkError("the code was edited during the comparison; run it again")
+    names = [f"train@{row.variant}-{seed}" for row in rows for seed in row.seeds]
+    try:
+        with Repo(".") as repo, repo.lock:
+            for name in names:
+                (stage,) = repo.stage.collect(name)
+                # no entry in the run cache, which would outlive a refusal below
+                stage.save(allow_missing=True, run_cache=False)
+                stage.dump(update_pipeline=False)
+        for name in names:
+            _check_recorded(name, old[name], _lock()["stages"][name])
+        new = [comparison for comparison in found if comparison not in known]
+        value = SameBits(schema=1, comparisons=[*known, *new])
+        write_json(same_bits.PATH, value.model_dump(mode="json", by_alias=True))
+    except BaseException:
+        write_text(LOCK, lock)
+        raise
+
+
+def _device(variant: str) -> Device | None:
+    """The device of a variant's results; raises BenchmarkError where seeds differ in its kind."""
     results = Store().results(variant)
     if results is None:
-        return {}
-    device = results.runs[0].training.identity.device
-    return {"KERAS_BACKEND": device.backend, "XLA": str(int(device.xla))}
+        return None
+    devices = [run.training.identity.device for run in results.runs]
+    if len({(device.backend, device.xla, device.gpu) for device in devices}) > 1:
+        raise BenchmarkError(f"{variant}: its seeds were trained on different kinds of devices")
+    return devices[0]
 
 
-def _check_trained_with(row: Row, base: str, before: Path) -> None:
-    """Raise BenchmarkError where dvc.lock records a training by other code than BASE's."""
+def _environment(device: Device) -> dict[str, str]:
+    """The variables with which a training runs as on that device."""
+    return {
+        "KERAS_BACKEND": device.backend,
+        "XLA": str(int(device.xla)),
+        "GPU": str(int(device.gpu)),
+        "TF32": str(int(device.float32_products == "tf32")),
+        "DETERMINISTIC": str(int(device.gpu)),  # without it, equal code gives other bits on a GPU
+    }
+
+
+def check_trained_with(row: Row, base: str, before: Path) -> None:
+    """Raise BenchmarkError where dvc.lock records other code or values than those of BASE."""
     stages = _lock()["stages"]
+    values = load_yaml(before / params.PATH)
     for seed in row.seeds:
-        for dep in stages[f"train@{row.variant}-{seed}"]["deps"]:
+        stage = stages[f"train@{row.variant}-{seed}"]
+        for dep in stage["deps"]:
             path = before / dep["path"]
             if path.suffix != ".py":
                 continue
@@ -146,56 +198,50 @@ def _check_trained_with(row: Row, base: str, before: Path) -> None:
                     f"{row.variant}, seed {seed}, was not trained with {dep['path']} of "
                     f"{base[:12]}: BASE must be a commit whose code trained it"
                 )
-
-
-def record(rows: Iterable[Row], found: list[Comparison]) -> None:
-    """Write the present code into dvc.lock; restores it where more than code would change."""
-    from dvc.repo import Repo
-
-    lock = LOCK.read_text(encoding="utf-8")
-    old, now = _lock()["stages"], code_hashes()
-    if any(comparison.after != now for comparison in found):
-        raise BenchmarkError("the code was edited during the comparison; run it again")
-    names = [f"train@{row.variant}-{seed}" for row in rows for seed in row.seeds]
-    try:
-        with Repo(".") as repo:
-            for name in names:
-                repo.commit(name, force=True, allow_missing=True)
-        for name in names:
-            _check_recorded(name, old[name], _lock()["stages"][name])
-    except BaseException:
-        write_text(LOCK, lock)
-        raise
-    known = [each for each in same_bits.read() if each.before != each.after]
-    value = SameBits(schema=1, comparisons=[*known, *(c for c in found if c not in known)])
-    write_json(same_bits.PATH, value.model_dump(mode="json", by_alias=True))
+        for key, value in stage.get("params", {}).get(str(params.PATH), {}).items():
+            if value_at(values, *key.split(".")) != value:
+                raise BenchmarkError(
+                    f"{row.variant}, seed {seed}, was not trained with the {key} of "
+                    f"{base[:12]}: BASE must be a commit whose parameters trained it"
+                )
 
 
 def _check_recorded(name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
-    """Raise BenchmarkError where anything but code and the form of parameters has changed."""
+    """Raise BenchmarkError where anything but code has changed, new keys of parameters apart."""
 
-    def data(entry: Mapping[str, Any]) -> dict[str, str]:
-        deps = entry.get("deps", [])
+    def data(stage: Mapping[str, Any]) -> dict[str, str]:
+        deps = stage.get("deps", [])
         return {dep["path"]: dep.get("md5") for dep in deps if not dep["path"].endswith(".py")}
 
-    if old["outs"] != new["outs"]:
-        raise BenchmarkError(f"{name}: its output in {LOCK} would change; nothing was recorded")
-    if {**data(old), **data(new)} != {**data(new), **data(old)}:
-        raise BenchmarkError(f"{name}: its data in {LOCK} would change; nothing was recorded")
+    def values(stage: Mapping[str, Any]) -> dict[str, str]:
+        return dict(side_by_side.flat(stage.get("params", {})))
+
+    for what, of in (
+        ("output", lambda stage: {"": stage["outs"]}),
+        ("data", data),
+        ("value", values),
+    ):
+        before, after = of(old), of(new)
+        for key in before.keys() & after.keys():
+            if before[key] != after[key]:
+                raise BenchmarkError(
+                    f"{name}: its {what} {key} in {LOCK} would change; nothing was recorded"
+                )
 
 
 def _value(checkout: Path, variant: str, key: str) -> Any:
-    """A key of the recipe that a variant is trained with, its section's override first."""
-    raw = yaml.safe_load((checkout / params.PATH).read_text(encoding="utf-8"))
+    """A key of the recipe that a variant is trained with, or data.source."""
+    raw = load_yaml(checkout / params.PATH)
+    if key == "source":
+        return raw["data"]["source"]
     section = raw.get(variant, {})
     return section[key] if key in section else raw["recipes"][raw["train"]["recipe"]][key]
 
 
 def _lock() -> dict[str, Any]:
-    try:
-        return dict(yaml.safe_load(LOCK.read_text(encoding="utf-8")))
-    except FileNotFoundError as error:
-        raise BenchmarkError(f"{LOCK}: no such file; nothing has been trained") from error
+    if not LOCK.exists():
+        raise BenchmarkError(f"{LOCK}: no such file; nothing has been trained")
+    return dict(load_yaml(LOCK))
 
 
 def _extract(commit: str, target: Path) -> None:

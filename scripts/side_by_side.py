@@ -1,10 +1,11 @@
-"""A short training of one variant by the code of a copy, as a black box, and what it ends with."""
+"""Train one variant for a few steps with the code of a copy, and collect weights and history."""
 
 import io
 import json
 import signal
 import subprocess
 import sys
+import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ import yaml
 from numpy.typing import NDArray
 
 from resnet.errors import BenchmarkError
+from resnet.overrides import merged
 from scripts.checkout import environment, set_params
 
 BATCHES = 2  # per epoch
@@ -32,6 +34,7 @@ class Side:
     code: dict[str, str]
     backend: Literal["tensorflow", "jax"]
     device: str
+    gpu: bool
     xla: bool
     steps: int
 
@@ -48,14 +51,14 @@ def train(checkout: Path, variant: str, seed: int, **env: str) -> Side:
         _run(checkout, settings, "-m", f"stages.{stage}")
     arguments = ("-m", "stages.train", variant, str(seed))
     command = [sys.executable, *arguments]
-    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, cwd=checkout, env=settings, **pipes) as process:
-        lines = []
-        for line in process.stdout or ():
-            lines.append(line)
-            if line.startswith(f"epoch {STOP_AFTER}/"):
-                process.send_signal(signal.SIGTERM)
-        error = process.stderr.read() if process.stderr else ""
+    with tempfile.TemporaryFile("w+") as errors:  # a pipe could fill up and block
+        pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": errors, "text": True}
+        with subprocess.Popen(command, cwd=checkout, env=settings, **pipes) as process:
+            for line in process.stdout or ():
+                if line.startswith(f"epoch {STOP_AFTER}/"):
+                    process.send_signal(signal.SIGTERM)
+        errors.seek(0)
+        error = errors.read()
     if process.returncode != 128 + signal.SIGTERM:
         raise BenchmarkError(f"the training in {checkout} failed: {' '.join(error.split())[-500:]}")
     states = list((checkout / ".resume").glob(f"{variant}-seed{seed}-*/epoch{STOP_AFTER}-*.npz"))
@@ -73,10 +76,11 @@ def train(checkout: Path, variant: str, seed: int, **env: str) -> Side:
     return Side(
         arrays=arrays,
         history=[row[:seconds] + row[seconds + 1 :] for row in rows],
-        parameters=dict(_flat(identity["parameters"])),
+        parameters=dict(flat(identity["parameters"])),
         code=identity["code"],
         backend=identity["device"]["backend"],
         device=identity["device"]["name"],
+        gpu=identity["device"]["gpu"],
         xla=bool(identity["device"].get("xla")),
         steps=BATCHES * epochs,
     )
@@ -111,7 +115,7 @@ def _shorten(checkout: Path, variant: str, seed: int) -> int:
     path = checkout / "params.yaml"
     raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     section = raw[variant]
-    recipe = {**raw["recipes"][raw["train"]["recipe"]], **section}
+    recipe = merged(raw["recipes"][raw["train"]["recipe"]], section)
     first = max(1, recipe["warmup"]["epochs"])
     drops = [{**drop, "epoch": first + i} for i, drop in enumerate(recipe["drops"])]
     epochs: int = max(first + len(drops) + 1, STOP_AFTER + 1)
@@ -155,12 +159,12 @@ def _weights(path: Path) -> dict[str, NDArray[Any]]:
     return found
 
 
-def _flat(value: Any, prefix: str = "") -> list[tuple[str, str]]:
-    """Nested mappings and lists as dotted keys."""
+def flat(value: Any, prefix: str = "") -> list[tuple[str, str]]:
+    """Nested mappings and lists as pairs of a dotted key and a text."""
     if isinstance(value, dict):
         parts = [(f"{prefix}.{key}", part) for key, part in value.items()]
     elif isinstance(value, list):
         parts = [(f"{prefix}.{i}", part) for i, part in enumerate(value)]
     else:
         return [(prefix.lstrip("."), str(value))]
-    return [pair for key, part in parts for pair in _flat(part, key)]
+    return [pair for key, part in parts for pair in flat(part, key)]

@@ -46,7 +46,7 @@ def verify(
         ]
         where = f"{store.predictions_path(variant)}: seed {run.seed}"
         exact = same_place(run.evaluation, scored.evaluation)
-        lines += [f"{where}: {text}" for text in answer_mismatches(rows[run.seed], row, exact)]
+        lines += [f"{where}: {text}" for text in prediction_mismatches(rows[run.seed], row, exact)]
     return lines
 
 
@@ -60,10 +60,10 @@ def record_mismatches(variant: str, run: Run, settings: Params, store: Store) ->
 
 
 def checkout_mismatches(variant: str, record: TrainingRecord, settings: Params) -> Iterator[str]:
-    """What this checkout has otherwise than what a training used."""
+    """Where this checkout differs from what a training used."""
     folder = model_folder(variant, record.identity.seed)
     if record.identity.parameters != identity.training_parameters(settings, variant):
-        yield f"{folder}: trained with other parameters than params.yaml has for {variant}"
+        yield f"{folder}: trained with different parameters than params.yaml has for {variant}"
     code, trained_with = identity.code_hashes(), record.identity.code
     if same_bits.same_code(variant, trained_with, code, same_bits.read()):
         return
@@ -73,7 +73,7 @@ def checkout_mismatches(variant: str, record: TrainingRecord, settings: Params) 
 
 
 def score_mismatches(recorded: Evaluation, scored: Evaluation) -> Iterator[str]:
-    """What a checkpoint scores otherwise than recorded."""
+    """Scores that differ from the recorded ones."""
     exact = same_place(recorded, scored)
     allowed = {
         "images": 0.0,
@@ -87,14 +87,14 @@ def score_mismatches(recorded: Evaluation, scored: Evaluation) -> Iterator[str]:
             yield f"{key} is {old}, but the checkpoint scores {new}"
 
 
-def answer_mismatches(recorded: Correct, scored: Correct, exact: bool) -> Iterator[str]:
-    """How many images (n,) a checkpoint answers otherwise than recorded, if that is too many."""
+def prediction_mismatches(recorded: Correct, scored: Correct, exact: bool) -> Iterator[str]:
+    """How many predictions (n,) differ from the recorded ones, if too many."""
     if len(recorded) != len(scored):
-        yield f"{len(recorded)} images, but the checkpoint answers {len(scored)}"
+        yield f"{len(recorded)} predictions, but there are {len(scored)} images"
         return
     different = int(np.sum(recorded != scored))
     if different > (0 if exact else 2 * OTHER_ERRORS):
-        yield f"the checkpoint answers {different} of {len(scored)} images differently"
+        yield f"{different} of {len(scored)} predictions differ"
 
 
 def same_place(recorded: Evaluation, scored: Evaluation) -> bool:
@@ -124,7 +124,7 @@ def main(_arguments: argparse.Namespace) -> None:
         print(line, file=sys.stderr)
     if mismatches:
         count = f"{len(mismatches)} mismatch{'es' * (len(mismatches) > 1)}"
-        raise BenchmarkError(f"{count}; `dvc repro` replaces what does not belong together")
+        raise BenchmarkError(f"{count}; `dvc repro` updates the results")
     print(f"verified: {', '.join(found)}: metrics/ contains what the checkpoints score")
 
 

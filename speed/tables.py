@@ -144,8 +144,8 @@ def _agreement(result: Mapping[str, Any]) -> list[str]:
     notes = [
         f"{found['network']} on the first {found['images']:,} training images, "
         f"{found['epochs']} epochs at batch size {found['batch_size']}, evaluated on "
-        f"{found['test_images']:,} test images. Intervals are Welch's, of 95 %. A difference as "
-        "large as the last column is detected with a power of 80 %."
+        f"{found['test_images']:,} test images. Intervals are 95 % confidence intervals (Welch). "
+        "A difference as large as the last column is detected with a power of 80 %."
     ]
     if same:
         precisions = " and ".join(same)

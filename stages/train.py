@@ -1,7 +1,7 @@
 """Train one variant with one seed, and write models/VARIANT/seedSEED/.
 
 Reads params.yaml and data/arrays. The folder gets last.keras, best.keras where images are held out,
-history.csv with one row per epoch, and training.json, the record of the training.
+history.csv with one row per epoch, pixel_mean.npy, and training.json, the training's record.
 """
 
 import argparse

@@ -11,7 +11,7 @@ import pytest
 
 from resnet import backend
 from resnet.backend import memory_errors
-from resnet.device import Device
+from resnet.device import Device, gpu_unwanted
 from resnet.errors import BenchmarkError
 from tests.support.trainings import ROOT
 
@@ -137,7 +137,7 @@ def test_training_needs_no_started_backend(tmp_path: Path) -> None:
 import sys
 from pathlib import Path
 from resnet import model, params
-from resnet.device import Device
+from resnet.device import Device, gpu_unwanted
 from resnet.training import inputs, loop
 from tests.support.trainings import synthetic_split
 settings = params.load()
@@ -164,8 +164,8 @@ def driver(device: Device, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatc
 def test_driver_without_a_gpu_is_an_error_with_the_reason(driver: pytest.MonkeyPatch) -> None:
     driver.setenv("GPU", "1")
     message = (
-        r"^there is an NVIDIA driver, but (tensorflow|jax) opens no GPU: .*(CUDA|cuda|GPU|why).*; "
-        r"GPU=0 uses the CPU$"
+        r"^an NVIDIA driver is installed, but (tensorflow|jax) finds no GPU: "
+        r".*(CUDA|cuda|GPU|why).*; GPU=0 uses the CPU$"
     )
     with pytest.raises(BenchmarkError, match=message) as caught:
         backend.start()
@@ -178,7 +178,6 @@ def test_driver_without_a_gpu_is_an_error_with_the_reason(driver: pytest.MonkeyP
         ("GPU", "0"),
         ("CUDA_VISIBLE_DEVICES", ""),
         ("CUDA_VISIBLE_DEVICES", "-1"),
-        ("JAX_PLATFORMS", "cpu"),
     ],
 )
 def test_gpu_that_is_not_wanted_is_no_error(
@@ -186,6 +185,14 @@ def test_gpu_that_is_not_wanted_is_no_error(
 ) -> None:
     driver.setenv(variable, value)
     assert not backend.start().gpu
+
+
+def test_the_variable_of_jax_leaves_tensorflow_its_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in GPU_VARIABLES:
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+    assert gpu_unwanted("jax")
+    assert not gpu_unwanted("tensorflow")
 
 
 def test_one_of_several_gpus_is_used(monkeypatch: pytest.MonkeyPatch) -> None:

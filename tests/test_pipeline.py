@@ -248,9 +248,9 @@ def modules(path: Path) -> set[str]:
     return {name for name in files if (ROOT / name).is_file()}
 
 
-NEUTRAL = {  # modules that no bit of a stage's output depends on, so that editing one reruns nothing
+NEUTRAL = {  # modules that no bit of a stage's output depends on: an edit reruns nothing
     "resnet/errors.py": "texts and exit statuses of failures; a stage that fails has no output",
-    "resnet/files.py": "how files are replaced, locked and synced, not what is written",
+    "resnet/files.py": "how values are written; no array, weight or recorded value depends on it",
     "resnet/strict_yaml.py": "test_strict_yaml.py: every value is the one that DVC's reader gives",
     "resnet/data/download.py": "every file of CIFAR-10 is checked by its SHA-256",
     "resnet/training/interrupt.py": "when a training stops; it resumes bit for bit",
@@ -357,8 +357,8 @@ def test_verify_compares_the_results_with_what_the_checkpoints_score(
     where = "metrics/provenance/model.json: seed 0: "
     assert f"{where}not from {folder}/training.json\n" in printed
     assert f"{where}loss is {loss}, but the checkpoint scores " in printed
-    assert "metrics/predictions/model.txt: seed 0: the checkpoint answers " in printed
-    assert "verify: 5 mismatches; `dvc repro` replaces " in printed  # the code is of two variants
+    assert "metrics/predictions/model.txt: seed 0: " in printed
+    assert "verify: 5 mismatches; `dvc repro` updates " in printed  # the code is of two variants
 
     for path, text in ((provenance, recorded), (metrics, summary), (digits, answers)):
         path.write_text(text)
@@ -366,7 +366,7 @@ def test_verify_compares_the_results_with_what_the_checkpoints_score(
     code.write_text(code.read_text()[:-1])
     printed = run(warm, "python", "-m", "scripts.verify", ok=False)
     assert printed.endswith(
-        f"{folder}: trained with other parameters than params.yaml has for model\n"
+        f"{folder}: trained with different parameters than params.yaml has for model\n"
         "verify: 1 mismatch; `dvc repro` replaces what does not belong together\n"
     )
     shutil.rmtree(warm / "models")

@@ -40,10 +40,10 @@ def test_links_and_anchors_resolve(page: str) -> None:
 @pytest.mark.parametrize("page", PAGES)
 def test_make_targets_exist(page: str) -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
     for command in [*spans(page), *commands(page)]:
         for words in re.findall(r"\bmake ([^`&|]+)", command):
-            named = [word for word in words.split() if re.fullmatch(r"[a-z]+", word)]
+            named = [word for word in words.split() if re.fullmatch(r"[a-z-]+", word)]
             assert set(named) <= targets, command
 
 

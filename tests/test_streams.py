@@ -1,5 +1,6 @@
 """Random streams: each purpose has its own, and the same keys always give the same numbers."""
 
+import hashlib
 import itertools
 
 import numpy as np
@@ -32,6 +33,20 @@ def test_the_numbers_of_the_purposes_never_change() -> None:
         "HOLDOUT": 5,
         "SYNTHETIC": 6,
     }
+
+
+def test_the_draws_never_change() -> None:
+    images = np.arange(320, dtype=np.int32)
+    drawn = draws.epoch_draws(1, 2, images, 32, 0.1, True)
+    cropped = draws.epoch_draws(1, 2, images, 32, 0.1, True, 4).shifts
+    parts = b"".join(part.tobytes() for part in (*drawn, cropped))
+    assert hashlib.sha256(parts).hexdigest() == (
+        "61e32e5c8229a03a48bfde1e5705e77f9b51a112503256b9af56c58ee3c2bd61"
+    )
+    held_out = draws.holdout_indices(1000, 0.1)[1].tobytes()
+    assert hashlib.sha256(held_out).hexdigest() == (
+        "9a1cb66b43d0d7fde4cf110f198b9311a13ef72f6d2002f9da0d9b6e896b2ea3"
+    )
 
 
 def test_a_change_of_the_augmentation_leaves_the_other_draws_alone() -> None:

@@ -1,4 +1,4 @@
-"""From a checkpoint's answers to tables, plots and reviews.
+"""From a checkpoint's predictions to tables, plots and reviews.
 
 Read scores, trained and evaluation, which score checkpoints; then metrics and store, the records
 and the files in metrics/; then recipes, placement, cells, notes, markdown, tables and plots, which

@@ -2,8 +2,8 @@
 
 The variance of a difference of accuracies is the sum of two, as in Clark's min F' for two crossed
 random factors: that of the seeds as in Welch's t test (scipy.stats.ttest_ind, equal_var=False), and
-that of the test images as in the paired t test (scipy.stats.ttest_rel). How single images happen to
-be answered in one run is part of both, so the interval is a little too wide. The degrees of freedom
+that of the test images as in the paired t test (scipy.stats.ttest_rel). The randomness of a single
+image in a single run is in both, so the interval is a little too wide. The degrees of freedom
 are Satterthwaite's, but at most four for each of the smaller side's seeds after the first. With
 few seeds, Satterthwaite's alone are sometimes so many that, with two seeds against ten, 7 % of the
 changes without an effect would be called better or worse.
@@ -75,7 +75,7 @@ def _interval(
     `parts` has a standard error and degrees of freedom for each; the sum has at most `most`.
     """
     variance = sum(error**2 for error, _ in parts)
-    if not variance:  # the same answers throughout
+    if not variance:  # the same predictions throughout
         return Interval(difference, difference, difference)
     freedom = min(most, variance**2 / sum(error**4 / df for error, df in parts))
     low, high = stats.t.interval(CONFIDENCE, freedom, loc=difference, scale=variance**0.5)

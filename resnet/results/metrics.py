@@ -125,7 +125,7 @@ class Results:
 
     def distinct(self, key: str) -> list[str]:
         """The values of a field of the runs' devices, without repetition: seeds may use several."""
-        values = [getattr(run.training.identity.device, key) for run in self.runs]
+        values = [str(getattr(run.training.identity.device, key)) for run in self.runs]
         return list(dict.fromkeys(values))
 
     def versions(self, library: str) -> list[str]:

@@ -13,18 +13,22 @@ RENDERED = (
 READING = (
     "Accuracies are percentages of all test images, measured with the saved checkpoints. An "
     "accuracy marked (3 seeds) is the mean ± the sample standard deviation of three runs that "
-    "differ only in their seed; a single seed has no spread. The column n belongs to the network: "
-    "its depth is 6n+2 in v1 and 9n+2 in v2. Near 92 %, the choice of 10,000 test images alone "
+    "differ only in their seed; a single seed has no spread. n sets the depth of the network: "
+    "6n+2 in v1 and 9n+2 in v2. Near 92 %, the choice of 10,000 test images alone "
     "gives an accuracy a standard deviation of 0.27 points.",
     "s/epoch is the median over all epochs but the first, then over the seeds, on the device in "
     "the row. Parameters include those that are not trained. "
     f"{NONE}: no result. {NOT_BUILDABLE}, as in the original: no n gives this depth, the paper has "
-    "no such network, or the paper's network is not one of ours [2].",
+    "no such network, or the paper's network is not one of ours [2]. "
+    f"{ON_TEST_SET}: the accuracy at the epoch that is best on the test set, to be compared with "
+    "the original's results, which were chosen the same way. As an estimate for new images it is "
+    "too high.",
     "The original is the Keras example cifar10_resnet.py. The papers are He et al. 2015, "
     "arXiv:1512.03385, and He et al. 2016, arXiv:1603.05027. The papers' results are quoted from "
     "the original. They have separate tables because their recipe is different. A result of ours "
     "is beside a published one only if both the network and the recipe are the same; otherwise it "
-    "is under Further variants. [1] to [9] refer to the notes at the end.",
+    "is under Further variants, Short runs or Synthetic data. [1] to [9] refer to the notes at the "
+    "end.",
     "Our results come from `metrics/runs/<variant>.json`, and how each was obtained is in "
     "`metrics/provenance/<variant>.json`. The published ones come from `metrics/published.csv`.",
 )
@@ -58,7 +62,7 @@ NOTES = (
     "biases, 269,722 trainable parameters in ResNet20v1 where the original's form has 273,066. "
     "What remains different from the papers is in docs/differences.md.",
 )
-NO_FULL_RUN = "No full run of these networks on CIFAR-10 yet."
+NO_FULL_RUN = "No result with these networks and this recipe yet."
 SHORT = (
     "These runs have fewer epochs than their recipe: they are not comparable with the tables above."
 )
@@ -68,7 +72,8 @@ SYNTHETIC = (
 )
 ON_TEST = (
     f"{ON_TEST_SET} The accuracy at the best epoch on the test set, to be compared with the "
-    "original's results, which are such accuracies. As an estimate for new images it is too high."
+    "original's results, which were chosen the same way. As an estimate for new images it is too "
+    "high."
 )
 INEXACT = (
     f"{NOT_EXACT} Resumed under other conditions (metrics/provenance has them), so the weights are "

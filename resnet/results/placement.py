@@ -25,7 +25,7 @@ def original_rows(
     recipe; one without results keeps the row for its network.
     """
     rows: dict[str, str] = {}
-    for name in sorted(networks, key=lambda name: name == "model"):
+    for name in sorted(networks, key=lambda name: (name not in results, name == "model")):
         network = networks[name].name
         if network not in published or name not in (network, "model"):
             continue

@@ -23,6 +23,11 @@ OURS = "this benchmark, recipe {}"
 ORIGINAL = "the original, recipe original, GTX 1080 Ti"
 PAPER = "the papers, recipe paper, no time published"
 
+CURVES_OF = {  # columns of history.csv
+    "accuracy": "training, augmented",
+    "val_accuracy": "held out",
+    "test_accuracy": "test",
+}
 AllResults = Mapping[str, Results]  # by variant
 Histories = Mapping[str, Sequence[pd.DataFrame]]  # by variant, a frame per seed, a row per epoch
 
@@ -30,14 +35,14 @@ Histories = Mapping[str, Sequence[pd.DataFrame]]  # by variant, a frame per seed
 def curves(version: int, results: AllResults, histories: Histories) -> pd.DataFrame:
     """Accuracy in percent after each epoch: mean, lowest and highest over the seeds.
 
-    On the training images and on those held out, for the networks of one version.
+    On training, held-out and test images, for the networks of one version.
     """
     rows: list[pd.DataFrame] = []
     for name, frames in histories.items():
         if results[name].network.version != version or not frames:
             continue
         epochs = pd.concat(frames)
-        for column, images in (("accuracy", "training, augmented"), ("val_accuracy", "held out")):
+        for column, images in CURVES_OF.items():
             if column in epochs:
                 spread = _spread(epochs, column)
                 rows.append(spread.assign(variant=label(name, results[name]), images=images))

@@ -23,11 +23,11 @@ from resnet.results.scores import Correct
 NOT_COMPARABLE, ONE_SEED = "not comparable", "one seed"
 HOW_TO_READ = (
     "Brackets contain the 95 % interval of the difference. For an accuracy it accounts for the "
-    "seeds (Welch) and for the test images, which are paired, because both sides answered the same "
-    "ones (Clark 1973, min F'; scipy.stats.sem, scipy.stats.t). For a time it accounts for the "
-    f"seeds. A difference whose interval contains 0 is *{NOISE}*. One seed does not show how seeds "
-    "vary: where a side has only one, the interval accounts for the test images alone, and there "
-    "is no verdict.",
+    "seeds (Welch) and for the test images, which are paired, because both sides are evaluated on "
+    "the same ones (Clark 1973, min F'; scipy.stats.sem, scipy.stats.t). For a time it accounts "
+    f"for the seeds. A difference whose interval contains 0 is *{NOISE}*. One seed does not show "
+    "how seeds vary: where a side has only one, the interval accounts for the test images alone, "
+    "and there is no verdict.",
     "If nothing changed, at most one interval in twenty excludes 0 by chance.",
 )
 STALE = (
@@ -63,7 +63,7 @@ def differing_conditions(before: Side, after: Side, synthetic_changed: bool) -> 
     old, new = before.results, after.results
     reasons = _differing_data(old, new, synthetic_changed)
     if old.parameters.recipe.epochs != new.parameters.recipe.epochs:
-        reasons.append(f"other number of epochs: {_epochs(old)} → {_epochs(new)}")
+        reasons.append(f"different number of epochs: {_epochs(old)} → {_epochs(new)}")
     return reasons + _differing_holdout(old, new)
 
 
@@ -76,7 +76,7 @@ def accuracy_row(variant: str, before: Side, after: Side, synthetic_changed: boo
         return Row(variant, (*shown, NONE), NOT_COMPARABLE, "; ".join(reasons))
     if np.array_equal(before.correct, after.correct):  # the same networks: no interval is needed
         same = _difference(Interval(0, 0, 0))
-        return Row(variant, (*shown, same), NOISE, "the same answers to every image")
+        return Row(variant, (*shown, same), NOISE, "the same images classified correctly")
     interval = accuracy_interval(before.correct, after.correct)
     one_seed = min(old.metrics.seeds, new.metrics.seeds) == 1
     word = ONE_SEED if one_seed else verdict(interval, good=1)
@@ -180,11 +180,11 @@ def _parameters(base: str, rev: str, changed: Mapping[str, tuple[Any, Any]]) -> 
 def _differing_data(old: Results, new: Results, synthetic_changed: bool) -> list[str]:
     sources = (old.parameters.source, new.parameters.source)
     if sources[0] != sources[1]:
-        return [f"other data: {sources[0]} → {sources[1]}"]
+        return [f"different data: {sources[0]} → {sources[1]}"]
     if old.images != new.images:
-        return [f"other data: {old.images:,} → {new.images:,} test images"]
+        return [f"different data: {old.images:,} → {new.images:,} test images"]
     if new.synthetic and synthetic_changed:
-        return ["other data: `data.synthetic` changed"]
+        return ["different data: `data.synthetic` changed"]
     return []
 
 
@@ -192,7 +192,7 @@ def _differing_holdout(old: Results, new: Results) -> list[str]:
     holdouts = (old.parameters.holdout, new.parameters.holdout)
     if holdouts[0] == holdouts[1]:
         return []
-    return [f"other hold-out: {' → '.join(cells.holdout(holdout) for holdout in holdouts)}"]
+    return [f"different hold-out: {' → '.join(cells.holdout(holdout) for holdout in holdouts)}"]
 
 
 def _differing_devices(old: Results, new: Results) -> list[str]:
@@ -201,8 +201,10 @@ def _differing_devices(old: Results, new: Results) -> list[str]:
         "backend": (_joined(old, "backend"), _joined(new, "backend")),
         "precision": (old.parameters.precision, new.parameters.precision),
         "float32_products": (_joined(old, "float32_products"), _joined(new, "float32_products")),
+        "xla": (_joined(old, "xla"), _joined(new, "xla")),
+        "determinism": (_joined(old, "deterministic"), _joined(new, "deterministic")),
     }
-    return [f"other {name}: {was} → {now}" for name, (was, now) in pairs.items() if was != now]
+    return [f"different {name}: {was} → {now}" for name, (was, now) in pairs.items() if was != now]
 
 
 def _joined(results: Results, key: str) -> str:

@@ -1,6 +1,6 @@
 """metrics/same-bits.json: edits to code that were shown to change no bit of a result.
 
-`make same-bits` adds to it; whoever asks whether results belong to the present code reads it.
+`make same-bits` adds to it and updates dvc.lock; scripts/verify.py reads it.
 """
 
 from collections.abc import Mapping, Sequence

@@ -7,6 +7,7 @@ plots/history/<variant>/seed<seed>.csv   a row per epoch, as training wrote it
 plots/confusion/<variant>.csv            counts over all seeds, by actual and predicted class
 plots/all/<plot>.csv                     what `dvc plots` draws
 pictures/<plot>.svg                      the same plots, drawn
+same-bits.json                           same_bits.py: edits that changed no bit of a result
 published.csv                            the results of the original and of the papers
 README.md                                the tables
 """

@@ -36,7 +36,7 @@ def read(variant: str, seed: int, test: Split) -> Trained:
     trained_on = (identity.parameters.source, record.pixel_mean_sha256, tuple(record.classes))
     if trained_on != (test.source, test.pixel_mean_sha256, test.classes):
         raise BenchmarkError(
-            f"{folder} was trained on other data than data/arrays/test contains; run `dvc repro`"
+            f"{folder} was trained on different data than data/arrays/test; run `dvc repro`"
         )
     text = history.read(folder / HISTORY, record.epochs)
     return Trained(record, text, _checkpoint(variant, seed, record))

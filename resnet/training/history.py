@@ -35,7 +35,7 @@ HEADERS = (
     REQUIRED + OPTIONAL[1],
     REQUIRED + OPTIONAL[0] + OPTIONAL[1],
 )
-RETRAIN = "train this seed again with `dvc repro --force`"
+RETRAIN = "restore the file, or run the stage that wrote it again with `dvc repro --force`"
 
 
 def write(path: Path, epochs: Sequence[Epoch]) -> None:
@@ -74,6 +74,7 @@ def read(path: Path, epochs: int) -> str:
 
 
 def _is_row(values: list[str], columns: int, epoch: int) -> bool:
+    """Whether these are an epoch's values. A loss on held-out or test images may be infinite."""
     try:
         numbers = [float(value) for value in values]
     except ValueError:
@@ -81,5 +82,5 @@ def _is_row(values: list[str], columns: int, epoch: int) -> bool:
     return (
         len(values) == columns
         and values[0] == str(epoch)
-        and all(math.isfinite(n) for n in numbers)
+        and all(math.isfinite(number) for number in numbers[: len(REQUIRED)])
     )

@@ -79,7 +79,7 @@ class Training:
 
         The test images are only scored: no decision depends on them. To resume after `done` epochs,
         pass the state after them and the losses on held-out images so far. Raises BenchmarkError as
-        soon as a loss that is not finite is read.
+        soon as a training loss that is not finite is read.
         """
         recipe = self.recipe
         if len(train.indices) < recipe.batch_size:
@@ -107,7 +107,8 @@ class Training:
                 epoch = epoch._replace(val_loss=entropy + l2_terms, val_accuracy=accuracy)
                 losses.append(entropy + l2_terms)
             if test:
-                entropy, _, accuracy = self.evaluate(test)
+                if test is not held_out:
+                    entropy, _, accuracy = self.evaluate(test)
                 epoch = epoch._replace(test_loss=entropy, test_accuracy=accuracy)
             yield epoch
 
@@ -188,9 +189,9 @@ def default_steps_per_call(model: keras.Model, batch_size: int, device: Device) 
 
     A step takes three times the multiply-adds of its forward pass. 10^11 of them per second are
     assumed, which two CPU cores of 2024 reach; the original's table implies 1.7 to 3.2 times that
-    for a GTX 1080 Ti. On JAX's CPU it is one, since XLA runs a loop's body on one thread there.
+    for a GTX 1080 Ti. Under XLA on a CPU it is one, since a loop's body runs on one thread there.
     """
-    if device.backend == "jax" and not device.gpu:
+    if device.xla and not device.gpu:
         return 1
     return max(1, int(2e11 / (3 * multiply_adds(model) * batch_size)))
 

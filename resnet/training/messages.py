@@ -6,12 +6,16 @@ from resnet.training.record import Change, Identity
 
 def differences(changes: list[Change], most: int = 3) -> str:
     """What has changed between two identities: the first of the changes, and how many more."""
-    words = [
-        f"{change.key}: {str(change.before)[:40]} → {str(change.after)[:40]}"
-        for change in changes[:most]
-    ]
+    words = [_change(change) for change in changes[:most]]
     more = len(changes) - most
     return "; ".join([*words, f"and {more} more"] if more > 0 else words)
+
+
+def _change(change: Change) -> str:
+    if change.key.startswith(("code.", "data.")):  # hashes, which tell a reader nothing
+        return change.key.partition(".")[2] if change.key.startswith("code.") else change.key
+    before, after = ("not set" if v is None else v[:40] for v in (change.before, change.after))
+    return f"{change.key}: {before} → {after}"
 
 
 def conditions(identity: Identity) -> str:

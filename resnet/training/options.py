@@ -1,4 +1,4 @@
-"""Environment variables that change how a training runs, but not its result."""
+"""Environment variables that say how a training runs; STEPS_PER_CALL may change its last bits."""
 
 import math
 import os

@@ -37,7 +37,7 @@ class Output(NamedTuple):
 
 
 def write(output: Output, folder: Path, store: Store) -> float:
-    """Write `folder`, which then exists completely or not at all; returns the seconds in all.
+    """Write `folder`, which then exists completely or not at all; returns the total seconds.
 
     A copy is kept in the store until DVC has recorded the folder.
     """

@@ -34,7 +34,7 @@ class TrainingParameters(Schema):
 
 
 class Identity(Schema):
-    """All that determines a result: two trainings with equal identities have equal weights."""
+    """All that determines a result: equal identities give equal weights if deterministic."""
 
     variant: str
     seed: Index
@@ -57,8 +57,8 @@ class Change(Schema):
 class Start(Schema):
     """A start of a training. After an interruption there are several."""
 
-    epoch: Count  # the first that it trained
-    changes: list[Change]  # since the state that it resumed; none: bit-identical weights
+    epoch: Count  # the first that it trained, or one more than the last if only the output missed
+    changes: list[Change]  # since the state that it resumed was saved
 
 
 class BestOnTest(Schema):
@@ -90,8 +90,12 @@ class TrainingRecord(Schema):
 
     @property
     def exact(self) -> bool:
-        """Whether the weights are those of an uninterrupted training."""
-        return not any(start.changes for start in self.starts)
+        """Whether the weights are those of an uninterrupted training.
+
+        On a GPU that is not deterministic, no resumed training has them.
+        """
+        same_device = self.identity.device.deterministic or len(self.starts) <= 1
+        return same_device and not any(start.changes for start in self.starts)
 
 
 def model_folder(variant: str, seed: int) -> Path:

@@ -64,7 +64,9 @@ class Store:
         except OSError as error:
             states = self._states()
             left = (
-                f"the state after epoch {_epochs(states[-1])} is kept" if states else "no state is"
+                f"the state after epoch {_epochs(states[-1])} is kept"
+                if states
+                else "no state is kept"
             )
             raise BenchmarkError(
                 f"{self.folder}: {error.strerror or error}: "
@@ -146,22 +148,27 @@ def root() -> Path:
     return Path(os.environ.get("DVC_ROOT", ".")) / ".resume"
 
 
-def other_stores(folder: Path, own: Store, identity: Identity) -> list[tuple[Store, Identity]]:
+def other_stores(
+    folder: Path, own: Store, identity: Identity
+) -> list[tuple[Store, Identity | None]]:
     """Stores below `folder` with states of the same variant and seed under another identity.
 
-    The one with the most epochs is first.
+    The one with the most epochs is first. The identity is None where it cannot be read, e.g. since
+    another version of the benchmark wrote it.
     """
     found = []
     for path in folder.glob(f"{identity.variant}-seed{identity.seed}-*"):
         store = Store(path)
-        other = store.identity() if path != own.folder and store.epochs else None
-        if other and (other.variant, other.seed) == (identity.variant, identity.seed):
+        if path == own.folder or not store.epochs:
+            continue
+        other = store.identity()
+        if not other or (other.variant, other.seed) == (identity.variant, identity.seed):
             found.append((store, other))
     return sorted(found, key=lambda pair: pair[0].epochs, reverse=True)
 
 
 def forget_recorded(folder: Path, lock: Path) -> None:
-    """Remove the trainings below `folder` whose results that dvc.lock records; DVC has them.
+    """Remove the trainings below `folder` whose results dvc.lock records; DVC has them.
 
     A dvc.lock that cannot be read records none.
     """

@@ -174,7 +174,7 @@ def _progress(run: Run, saved: resume.Saved | None, changed: list[Change]) -> "P
     done = Progress.from_saved(saved) if saved else Progress()
     if done.epochs:
         print(f"resuming after epoch {done.epochs} of {run.recipe.epochs}", flush=True)
-    if done.epochs == run.recipe.epochs:  # all that is missing is the output
+    if done.epochs == run.recipe.epochs and not changed:  # all that is missing is the output
         return done
     return done._replace(starts=(*done.starts, Start(epoch=done.epochs + 1, changes=changed)))
 
@@ -218,13 +218,16 @@ def _state_to_resume(run: Run) -> tuple[resume.Saved | None, list[Change], resum
     if saved := run.store.load():
         return saved, [], None
     for store, identity in resume.other_stores(run.store.folder.parent, run.store, run.identity):
-        differences = changes(identity, run.identity)
-        shown = messages.differences(differences)
+        differences = changes(identity, run.identity) if identity else []
+        shown = messages.differences(differences) if identity else "its identity cannot be read"
         if any(change.key.startswith(ANOTHER_TRAINING) for change in differences):
             print(f"{store.folder}: kept, a training with other parameters or data ({shown})")
-        elif run.options.other_state == "resume":
+        elif identity and run.options.other_state == "resume":
             print(f"resuming {store.folder} under other conditions ({shown})")
-            return store.load(), differences, store
+            busy = BUSY.format(what=store.folder)
+            with exclusive_lock(store.folder.parent / "locks" / store.folder.name, busy):
+                saved = store.load()
+            return saved, differences if saved else [], store
         elif run.options.other_state == "ignore":
             print(
                 f"{store.folder}: ignored, since it was saved under other conditions ({shown}); "
@@ -233,7 +236,8 @@ def _state_to_resume(run: Run) -> tuple[resume.Saved | None, list[Change], resum
         else:
             raise BenchmarkError(
                 f"{store.folder} has {store.epochs} epochs of this training, saved under other "
-                f"conditions: {shown}; restore them, or set OTHER_STATE=resume to resume it "
-                "(the results will not be bit-identical) or OTHER_STATE=ignore to start over"
+                f"conditions: {shown}; run it under those conditions again, or set "
+                "OTHER_STATE=resume to resume it (the results will not be bit-identical) or "
+                "OTHER_STATE=ignore to start over"
             )
     return None, [], None

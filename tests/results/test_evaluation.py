@@ -94,8 +94,8 @@ def test_scores_are_those_of_keras(
     [
         ({"schema": 2}, "schema is 2: another version of the benchmark wrote it"),
         ({"epochs": 3}, "history.csv: must have one complete line for each of 3 epochs"),
-        ({"pixel_mean_sha256": "0" * 64}, "was trained on other data than data/arrays/test"),
-        ({"classes": ["cat", "frog"]}, "was trained on other data than data/arrays/test"),
+        ({"pixel_mean_sha256": "0" * 64}, "was trained on different data than data/arrays/test"),
+        ({"classes": ["cat", "frog"]}, "was trained on different data than data/arrays/test"),
         ({"checkpoint": "best.keras"}, "best.keras: no such file; run `dvc checkout models"),
         ({"checkpoints": {}}, "last.keras: damaged, or from another training"),
     ],

@@ -38,7 +38,7 @@ def history(*accuracies: float, rate: float = 1e-3, **columns: list[float]) -> p
 def test_curves_are_the_mean_and_range_of_the_seeds_of_one_version() -> None:
     histories = {
         "model": [history(50, 80), history(60, 90)],
-        "ResNet32v1": [history(40, 70, val_accuracy=[30, 60])],
+        "ResNet32v1": [history(40, 70, val_accuracy=[30, 60], test_accuracy=[20, 50])],
         "ResNet56v2": [history(10)],
     }
     found = results(
@@ -53,6 +53,8 @@ def test_curves_are_the_mean_and_range_of_the_seeds_of_one_version() -> None:
         ["ResNet32v1, synthetic", "training, augmented", 2, 70.0, 70.0, 70.0],
         ["ResNet32v1, synthetic", "held out", 1, 30.0, 30.0, 30.0],
         ["ResNet32v1, synthetic", "held out", 2, 60.0, 60.0, 60.0],
+        ["ResNet32v1, synthetic", "test", 1, 20.0, 20.0, 20.0],
+        ["ResNet32v1, synthetic", "test", 2, 50.0, 50.0, 50.0],
     ]
     assert plots.curves(2, found, histories)["variant"].tolist() == ["ResNet56v2"]
     assert plots.curves(2, {}, {}).empty

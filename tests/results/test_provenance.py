@@ -139,7 +139,7 @@ def test_results_whose_training_did_not_record_its_code(clone: Path) -> None:
     ]
 
 
-def test_the_results_of_this_checkout_are_what_its_stages_wrote(tmp_path: Path) -> None:
+def test_the_results_of_this_checkout_were_not_edited_by_hand(tmp_path: Path) -> None:
     """In a process of its own, because DVC's libraries give warnings."""
     code = (
         "from dvc.repo import Repo; from resnet.results.provenance import stale_results; "

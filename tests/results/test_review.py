@@ -25,29 +25,29 @@ def side(seeds: int = 3, accuracy: float = 91.5, images: int = 1000, **options: 
         (side(), side(accuracy=95), "better", ""),
         (side(), side(accuracy=85), "worse", ""),
         (side(), side(accuracy=91.4), "within noise", ""),
-        (side(), side(), "within noise", "the same answers to every image"),
+        (side(), side(), "within noise", "the same images classified correctly"),
         (side(1), side(3, accuracy=95), "one seed", ""),
         (side(), side(network=Network(version=1, n=9), accuracy=95), "better", ""),
         (side(), side(changes={"batch_size": 128}, accuracy=95), "better", ""),
-        (side(), side(source="synthetic"), "not comparable", "other data: cifar10 → synthetic"),
-        (side(), side(images=500), "not comparable", "other data: 1,000 → 500 test images"),
+        (side(), side(source="synthetic"), "not comparable", "different data: cifar10 → synthetic"),
+        (side(), side(images=500), "not comparable", "different data: 1,000 → 500 test images"),
         (
             side(),
             side(changes={"epochs": 20}),
             "not comparable",
-            "other number of epochs: 200 → 20 of 200",
+            "different number of epochs: 200 → 20 of 200",
         ),
         (
             side(),
             side(holdout=TEST_SET),
             "not comparable",
-            "other hold-out: no hold-out (last epoch) → best epoch on the test set",
+            "different hold-out: no hold-out (last epoch) → best epoch on the test set",
         ),
         (
             side(),
             side(recipe="paper", holdout=HELD_OUT),
             "not comparable",
-            "other number of epochs: 200 → 164; other hold-out: no hold-out (last epoch) → "
+            "different number of epochs: 200 → 164; different hold-out: no hold-out (last epoch) → "
             "best epoch on a held-out 0.1 of the training set",
         ),
     ],
@@ -61,7 +61,10 @@ def test_accuracy(before: Side, after: Side, verdict: str, remark: str) -> None:
 def test_other_synthetic_images_are_other_data() -> None:
     synthetic = side(source="synthetic")
     row = review.accuracy_row("model", synthetic, synthetic, synthetic_changed=True)
-    assert (row.verdict, row.remark) == ("not comparable", "other data: `data.synthetic` changed")
+    assert (row.verdict, row.remark) == (
+        "not comparable",
+        "different data: `data.synthetic` changed",
+    )
     row = review.accuracy_row("model", side(), side(), synthetic_changed=True)
     assert row.verdict == "within noise"
 
@@ -83,24 +86,24 @@ def timed(*seconds: float, **options: Any) -> Side:
         (
             timed(12.0, 12.1, device=make_device("TPU")),
             "not comparable",
-            "other device: NVIDIA H100 80GB HBM3 → TPU",
+            "different device: NVIDIA H100 80GB HBM3 → TPU",
         ),
         (
             timed(12.0, device=make_device(backend="jax")),
             "not comparable",
-            "other backend: tensorflow → jax",
+            "different backend: tensorflow → jax",
         ),
         (
             timed(12.0, device=make_device(float32_products="tf32")),
             "not comparable",
-            "other float32_products: float32 → tf32",
+            "different float32_products: float32 → tf32",
         ),
         (
             timed(12.0, precision="bfloat16"),
             "not comparable",
-            "other precision: float32 → bfloat16",
+            "different precision: float32 → bfloat16",
         ),
-        (timed(12.0, source="synthetic"), "not comparable", "other data: cifar10 → synthetic"),
+        (timed(12.0, source="synthetic"), "not comparable", "different data: cifar10 → synthetic"),
     ],
 )
 def test_seconds(after: Side, verdict: str, remark: str) -> None:

@@ -323,6 +323,8 @@ def test_what_rows_share_is_one_line_and_what_they_do_not_is_a_column(
 def test_every_note_is_referred_to_and_every_mark_has_a_note(published: pd.DataFrame) -> None:
     page = tables.page(build(published, LISTED), "")
     body, numbered = page.split("## Notes")
+    reading = body.split("## ")[0]
+    assert all(f"{mark}: " in reading or f"{mark}, " in reading for mark in ("†", "–", "NA"))
     assert all(mark in body for mark in ("[1]", "[2]", "[3–8]", "[9]"))
     assert numbered.count("\n") - 2 == 9 == len(notes.NOTES)
     marked = {

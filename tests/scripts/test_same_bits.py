@@ -28,7 +28,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A commit with one training."""
     checkout = tmp_path_factory.mktemp("same-bits") / "checkout"
     copy_checkout(checkout, SMALL)
-    run(checkout, "dvc", "repro", "train@model-0")
+    run(checkout, "dvc", "repro", "evaluate@model")
     run(checkout, "git", "add", ".")
     run(checkout, "git", "commit", "--quiet", "-m", "trained")
     return checkout
@@ -49,7 +49,11 @@ def test_an_edit_that_changes_no_bit_costs_no_training(checkout: Path) -> None:
     assert "model: 6 steps" in printed
     assert "equal to the last bit" in printed
     assert "up to date" in run(checkout, "dvc", "status", "train@model-0")
-    assert stages(run(checkout, "dvc", "repro", "train@model-0")) == []
+    assert stages(run(checkout, "dvc", "repro", "evaluate@model")) == []
+    assert "verified: model: " in run(checkout, "python", "-m", "scripts.verify")
+    assert "BASE must be a commit whose code trained it" in run(
+        checkout, "python", "-m", "scripts.same_bits", "HEAD", ok=False
+    )
     paths = ("dvc.lock", "metrics", "params.yaml", "resnet")
     assert run(checkout, "git", "status", "--porcelain", "--", *paths).split() == [
         *("M", "dvc.lock", "M", str(LOOP), "??", "metrics/same-bits.json"),
@@ -83,7 +87,7 @@ def test_other_values_and_tampered_weights_are_refused(checkout: Path) -> None:
     text = params.read_text()
     set_params(params, {"recipes.original.epochs": 2})
     printed = run(checkout, "python", "-m", "scripts.same_bits", "HEAD", ok=False)
-    assert "model is trained with another epochs: 1 → 2" in printed
+    assert "model: epochs changed: 1 → 2" in printed
     params.write_text(text)
 
     checkpoint = checkout / "models" / "model" / "seed0" / "last.keras"

@@ -49,18 +49,18 @@ def test_scores_are_exact_in_the_same_place_and_close_elsewhere(
     ("different", "exact", "matches"),
     [(0, True, True), (1, True, False), (4, False, True), (5, False, False)],
 )
-def test_answers(different: int, exact: bool, matches: bool) -> None:
+def test_predictions(different: int, exact: bool, matches: bool) -> None:
     recorded = np.ones(10, bool)
     scored = recorded.copy()
     scored[:different] = False
-    found = list(verify.answer_mismatches(recorded, scored, exact))
-    expected = [] if matches else [f"the checkpoint answers {different} of 10 images differently"]
+    found = list(verify.prediction_mismatches(recorded, scored, exact))
+    expected = [] if matches else [f"{different} of 10 predictions differ"]
     assert found == expected
 
 
 def test_another_number_of_images() -> None:
-    found = verify.answer_mismatches(np.ones(10, bool), np.ones(9, bool), True)
-    assert list(found) == ["10 images, but the checkpoint answers 9"]
+    found = verify.prediction_mismatches(np.ones(10, bool), np.ones(9, bool), True)
+    assert list(found) == ["10 predictions, but there are 9 images"]
 
 
 def test_a_training_with_other_parameters_or_code(
@@ -74,7 +74,7 @@ def test_a_training_with_other_parameters_or_code(
     assert list(verify.checkout_mismatches("model", record, current)) == []
     other = settings({"model.learning_rate": 0.5})
     assert list(verify.checkout_mismatches("model", record, other)) == [
-        "models/model/seed0: trained with other parameters than params.yaml has for model"
+        "models/model/seed0: trained with different parameters than params.yaml has for model"
     ]
     code = {**identity.code_hashes(), "resnet/model.py": "0" * 64, "resnet/old.py": "0" * 64}
     trained_before = record.identity.model_copy(update={"code": code})

@@ -41,7 +41,7 @@ def test_page_and_terminal_agree_and_the_same_input_gives_the_same_bytes(tmp_pat
 
 def test_no_runs_folder_means_that_nothing_is_trained(tmp_path: Path) -> None:
     text = report(LISTED, tmp_path)
-    assert text.count("No full run of these networks on CIFAR-10 yet.") == 4
+    assert text.count("No result with these networks and this recipe yet.") == 4
 
 
 def test_nothing_trained_gives_plots_with_only_a_header(tmp_path: Path) -> None:

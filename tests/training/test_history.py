@@ -64,5 +64,5 @@ def test_damage_is_named_with_its_line(old: str, new: str, message: str, tmp_pat
 
 
 def test_missing_file(tmp_path: Path) -> None:
-    with pytest.raises(BenchmarkError, match=r"history\.csv: no such file; train this seed again"):
+    with pytest.raises(BenchmarkError, match=r"history\.csv: no such file; restore the file"):
         history.read(tmp_path / "history.csv", 2)

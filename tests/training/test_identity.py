@@ -83,7 +83,18 @@ def test_environment_is_part_of_it(
 
 
 def test_variables_of_xla_and_onednn_are_among_the_settings() -> None:
-    assert {"TF_XLA_FLAGS", "ONEDNN_MAX_CPU_ISA", "OMP_NUM_THREADS", "XLA_FLAGS"} <= set(SETTINGS)
+    assert set(SETTINGS) == {
+        "NVIDIA_TF32_OVERRIDE",
+        "OMP_NUM_THREADS",
+        "ONEDNN_DEFAULT_FPMATH_MODE",
+        "ONEDNN_MAX_CPU_ISA",
+        "STEPS_PER_CALL",
+        "TF_ENABLE_ONEDNN_OPTS",
+        "TF_NUM_INTEROP_THREADS",
+        "TF_NUM_INTRAOP_THREADS",
+        "TF_XLA_FLAGS",
+        "XLA_FLAGS",
+    }
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from resnet.files import sha256
 from resnet.schema import validate_json
 from resnet.training import history, messages
 from resnet.training.options import Options
-from resnet.training.record import TrainingRecord
+from resnet.training.record import BestOnTest, TrainingRecord
 from scripts.checkout import set_params
 from stages import train as stage
 from tests.support.trainings import ROOT, run_train_stage, send_after_epoch, write_workspace
@@ -104,6 +104,13 @@ def test_resumed_training_has_the_same_bits(
     assert whole.exact
     assert [start.epoch for start in whole.starts] == [1]
     assert stores() == ["identity.json", "result"]
+    rows = [line.split(",") for line in whole_epochs.splitlines()]
+    accuracies = [float(row[rows[0].index("test_accuracy")]) for row in rows[1:]]
+    best = accuracies.index(max(accuracies)) + 1
+    assert whole.best_on_test == BestOnTest(epoch=best, accuracy=max(accuracies))
+    np.testing.assert_array_equal(
+        np.load(OUTPUT / "pixel_mean.npy"), np.load("data/arrays/train/pixel_mean.npy")
+    )
     shutil.rmtree(".resume")
     shutil.rmtree("models")
 
@@ -163,7 +170,7 @@ def test_state_of_another_thread_count_is_not_resumed(
     (line,) = done.stderr.splitlines()
     assert line.startswith("train: .resume/model-seed0-")
     assert "has 2 epochs of this training, saved under other conditions: " in line
-    assert "environment.OMP_NUM_THREADS: 1 → 2; restore them, or set OTHER_STATE=resume" in line
+    assert "environment.OMP_NUM_THREADS: 1 → 2; run it under those conditions again, or" in line
     assert stores() == before
 
 
@@ -195,6 +202,32 @@ def test_state_of_other_conditions_is_resumed_on_demand(
     ]
     assert after.identity.environment["OMP_NUM_THREADS"] == "2"
     assert set(stores()) - {"identity.json"} == {"result"}
+
+
+@pytest.mark.usefixtures("device")
+def test_state_whose_identity_cannot_be_read_is_not_abandoned(
+    stopped: Path, enter: Callable[[Path], None]
+) -> None:
+    enter(stopped)
+    (identity,) = Path(".resume").glob("model-*/identity.json")
+    identity.write_text("{}", encoding="utf-8")
+    before = stores()
+    with pytest.raises(BenchmarkError, match="its identity cannot be read; run it under those"):
+        train()
+    assert stores() == before
+
+
+@pytest.mark.usefixtures("device")
+def test_damaged_states_of_other_conditions_are_no_resume(
+    stopped: Path, enter: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enter(stopped)
+    for state in Path(".resume").glob("model-*/epoch*.npz"):
+        state.write_bytes(b"damaged")
+    monkeypatch.setenv("OTHER_STATE", "resume")
+    train()
+    assert record().exact
+    assert [start.epoch for start in record().starts] == [1]
 
 
 @pytest.mark.usefixtures("device")
