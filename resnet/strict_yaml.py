@@ -1,7 +1,8 @@
 """Reads YAML that is written by hand: the values DVC reads, or one line that says what is wrong.
 
-The reader is DVC's own, ruamel.yaml. What other readers of the file take for another value, and
-what `dvc exp run -S` fails to change, is refused with a line that says how to write it.
+The reader is DVC's own, ruamel.yaml. Plain scalars that YAML 1.1 and 1.2 read differently, except
+for numbers such as 1e-3, and what `dvc exp run -S` fails to change are refused, with a line that
+says how to write them.
 """
 
 import re
