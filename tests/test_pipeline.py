@@ -367,7 +367,7 @@ def test_verify_compares_the_results_with_what_the_checkpoints_score(
     printed = run(warm, "python", "-m", "scripts.verify", ok=False)
     assert printed.endswith(
         f"{folder}: trained with different parameters than params.yaml has for model\n"
-        "verify: 1 mismatch; `dvc repro` replaces what does not belong together\n"
+        "verify: 1 mismatch; `dvc repro` updates the results\n"
     )
     shutil.rmtree(warm / "models")
     assert "verify: nothing to verify: no listed variant has both" in loose("scripts.verify")

@@ -11,7 +11,7 @@ from resnet.variant import Network
 from scripts.checkout import copy_checkout
 from tests.support.results import git, make_results, review, table_rows, write_results
 
-SAME_ANSWERS = "**within noise** (the same answers to every image)"
+SAME_CORRECT = "**within noise** (the same images classified correctly)"
 
 
 def write(checkout: Path, name: str, draw: int, accuracies: list[float], **options: Any) -> None:
@@ -69,7 +69,7 @@ def test_two_commits(committed: Path) -> None:
     ]
     assert accuracy["model"][3].startswith("+6.33 [+")
     assert accuracy["model"][4] == "**better**"
-    incomparable = "**not comparable** (other number of epochs: 200 → 3 of 200)"
+    incomparable = "**not comparable** (different number of epochs: 200 → 3 of 200)"
     assert accuracy["ResNet32v1"][4] == incomparable
     assert accuracy["ResNet56v1"][1:] == ["–", "90.00 (1 seed)", "–", "**added**"]
     assert accuracy["ResNet44v1"][1:] == ["90.00 (1 seed)", "–", "–", "**removed**"]
@@ -93,14 +93,14 @@ def test_two_names_of_one_commit(committed: Path) -> None:
     for names in (("main", "v1"), ("v1", "main"), ("change", "HEAD")):
         status, text, _ = review(committed, *names)
         assert status == 0
-        assert rows(text)["model"][4] == SAME_ANSWERS
+        assert rows(text)["model"][4] == SAME_CORRECT
 
 
 def test_the_workspace_of_a_clone_without_cache_or_remote(committed: Path, tmp_path: Path) -> None:
     clone = tmp_path / "clone"
     git(tmp_path, "clone", "--quiet", "--branch", "change", str(committed), str(clone))
     _, text, _ = review(clone, "HEAD")
-    assert rows(text)["model"][3:] == ["+0.00 [+0.00, +0.00]", SAME_ANSWERS]
+    assert rows(text)["model"][3:] == ["+0.00 [+0.00, +0.00]", SAME_CORRECT]
     write(clone, "model", 4, [50, 50, 50])
     text = review(clone, "HEAD")[1]
     assert rows(text)["model"][4] == "**worse**"
@@ -172,7 +172,7 @@ def test_a_damaged_base_does_not_stop_the_review(copy: Path) -> None:
     assert status == 0
     assert "- broken: metrics/runs/model.json: " in text
     assert text.count("model is not comparable") == 1
-    assert rows(text)["ResNet32v1"][4] == SAME_ANSWERS
+    assert rows(text)["ResNet32v1"][4] == SAME_CORRECT
     metrics.unlink()  # the file of BASE is named even if REV has none
     assert review(copy, "broken")[1].count("model is not comparable") == 1
 

@@ -80,7 +80,10 @@ def train(
 
     variant = settings.variant("model")
     depth, recipe = variant.network.depth, variant.recipe
-    network = model.build(variant.network.version, depth, l2=recipe.l2, l2_on=recipe.l2_on)
+    form = variant.network.form
+    network = model.build(
+        variant.network.version, depth, form=form, l2=recipe.l2, l2_on=recipe.l2_on
+    )
     training = loop.Training(
         network, depth, recipe, settings.augment, seed, device, max_steps_per_call
     )
