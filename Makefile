@@ -7,7 +7,11 @@ export PATH := $(abspath $(BIN)):$(PATH)
 GPU ?= $(if $(shell command -v nvidia-smi 2>/dev/null),1,0)
 RUN := $(if $(filter 1,$(GPU)),gpu,run)
 
-.PHONY: help demo test check format reproduce verify same-bits review plots speed faults lock clean
+# the trained weights in checkpoints/, where dvc.lock asks for others than models/ has
+PULL = python -m scripts.checkpoints pull
+
+.PHONY: help demo test check format reproduce table retrain verify publish same-bits review plots \
+	speed faults lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -29,11 +33,23 @@ format: $(VENV)/.installed-dev  ## format the code and apply automatic fixes
 	@ruff check --fix .
 	@ruff format .
 
-reproduce: $(VENV)/.installed-$(RUN)  ## train all variants on CIFAR-10 (`dvc repro`): GPU hours
+reproduce: $(VENV)/.installed-$(RUN)  ## bring all results up to date on CIFAR-10: `dvc repro`
+	@$(PULL)
 	@dvc repro
 
+table: $(VENV)/.installed-$(RUN)  ## train the whole table: VARIANTS="model ..." SEEDS="0 1"
+	@$(PULL)
+	@python -m scripts.table $(VARIANTS) $(and $(SEEDS),--seeds $(SEEDS))
+
+retrain: $(VENV)/.installed-$(RUN)  ## train once more and compare: VARIANT=model SEED=0 EPOCHS=3
+	@python -m scripts.retrain $(VARIANT) $(SEED) $(and $(EPOCHS),--epochs $(EPOCHS))
+
 verify: $(VENV)/.installed-$(RUN)  ## evaluate the checkpoints again and compare with metrics/
+	@$(PULL)
 	@python -m scripts.verify
+
+publish: $(VENV)/.installed-$(RUN)  ## put the weights of the listed variants in checkpoints/
+	@python -m scripts.checkpoints publish
 
 same-bits: BASE := HEAD
 same-bits: $(VENV)/.installed-$(RUN)  ## show that an edit changes no bit of any result: BASE=HEAD
@@ -78,4 +94,5 @@ $(BIN)/python:
 $(VENV)/.installed-%: requirements/%.lock | $(BIN)/python
 	python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@python -m scripts.plots --scripts $(VENV)/vega.js
+	@$(PULL)
 	@touch $@

@@ -2,5 +2,6 @@
 
 Read model.py first, then data/, training/ and results/, in the order in which an image passes
 through them. params.py reads params.yaml as checked values and resolves its variants. backend.py
-starts Keras on TensorFlow or JAX and finds the device.
+starts Keras on TensorFlow or JAX and finds the device. pretrained.py is for those who only want the
+trained networks.
 """

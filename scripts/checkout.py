@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
+INPUTS = ("metrics/published.csv", "metrics/same-bits.json")  # what report reads beside results
 
 
 def copy_checkout(target: Path, changes: Mapping[str, Any]) -> None:
@@ -38,8 +39,10 @@ def copy_checkout(target: Path, changes: Mapping[str, Any]) -> None:
 
 
 def _is_result(name: str) -> bool:
-    """Whether the pipeline writes this file. metrics/published.csv is an input."""
-    return name == "dvc.lock" or (name.startswith("metrics/") and name != "metrics/published.csv")
+    """Whether this file comes of a training."""
+    if name in INPUTS:
+        return False
+    return name == "dvc.lock" or name.startswith(("metrics/", "checkpoints/"))
 
 
 def set_params(path: Path, changes: Mapping[str, Any]) -> None:

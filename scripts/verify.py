@@ -2,27 +2,28 @@
 
 The comparison is exact where the evaluation ran on this device and backend. Elsewhere a seed may
 differ by 2 errors and by 1e-4 of the loss. Times are not checked. A checkpoint that was trained
-with other code or parameters than those of this checkout is a mismatch, too.
+with other code or parameters than those of this checkout is a mismatch, too, and so is one that
+answers otherwise where `resnet.pretrained.load` gives it the raw images.
 """
 
 import argparse
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 
-from resnet import backend, params
-from resnet.data import arrays
+from resnet import backend, params, pretrained
+from resnet.data import arrays, cifar10
 from resnet.data.arrays import Split
 from resnet.errors import BenchmarkError, command_parser, run_stage
 from resnet.params import Params
-from resnet.results import same_bits, trained
+from resnet.results import stale, trained
 from resnet.results.evaluation import score_variant
 from resnet.results.metrics import Evaluation, Results, Run
 from resnet.results.scores import Correct
 from resnet.results.store import Store
-from resnet.training import identity
-from resnet.training.record import RECORD, TrainingRecord, model_folder
+from resnet.training.record import RECORD, model_folder
 
 OTHER_ERRORS, OTHER_LOSS = 2, 1e-4  # allowed difference on another device or backend
 
@@ -38,6 +39,8 @@ def verify(
     here = [run for run in results.runs if model_folder(variant, run.seed).exists()]
     lines = [line for run in here for line in record_mismatches(variant, run, settings, store)]
     files = score_variant(variant, [run.seed for run in here], test)
+    for run, row in zip(here, files.correct, strict=True):
+        lines += pretrained_mismatches(model_folder(variant, run.seed), row)
     rows = {run.seed: row for run, row in zip(results.runs, recorded, strict=True)}
     for run, scored, row in zip(here, files.results.runs, files.correct, strict=True):
         where = f"{store.provenance_path(variant)}: seed {run.seed}"
@@ -56,20 +59,8 @@ def record_mismatches(variant: str, run: Run, settings: Params, store: Store) ->
     record = trained.read_record(variant, run.seed)
     if record != run.training:
         yield f"{store.provenance_path(variant)}: seed {run.seed}: not from {folder / RECORD}"
-    yield from checkout_mismatches(variant, record, settings)
-
-
-def checkout_mismatches(variant: str, record: TrainingRecord, settings: Params) -> Iterator[str]:
-    """Where this checkout differs from what a training used."""
-    folder = model_folder(variant, record.identity.seed)
-    if record.identity.parameters != identity.training_parameters(settings, variant):
-        yield f"{folder}: trained with different parameters than params.yaml has for {variant}"
-    code, trained_with = identity.code_hashes(), record.identity.code
-    if same_bits.same_code(variant, trained_with, code, same_bits.read()):
-        return
-    paths = {**code, **trained_with}
-    edited = sorted(path for path in paths if code.get(path) != trained_with.get(path))
-    yield f"{folder}: trained with different code: {', '.join(edited)}"
+    for text in stale.differences(variant, record, settings):
+        yield f"{folder}: {text}"
 
 
 def score_mismatches(recorded: Evaluation, scored: Evaluation) -> Iterator[str]:
@@ -95,6 +86,15 @@ def prediction_mismatches(recorded: Correct, scored: Correct, exact: bool) -> It
     different = int(np.sum(recorded != scored))
     if different > (0 if exact else 2 * OTHER_ERRORS):
         yield f"{different} of {len(scored)} predictions differ"
+
+
+def pretrained_mismatches(folder: Path, scored: Correct) -> Iterator[str]:
+    """Whether the model of resnet.pretrained answers differently from raw images."""
+    images, labels = cifar10.read_split(cifar10.FOLDER, "test")
+    answers = pretrained.load(folder).predict(images, batch_size=500, verbose=0).argmax(axis=1)
+    different = int(np.sum((answers == labels) != scored))
+    if different > OTHER_ERRORS:
+        yield f"{folder}: resnet.pretrained.load answers {different} images differently"
 
 
 def same_place(recorded: Evaluation, scored: Evaluation) -> bool:

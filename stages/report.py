@@ -5,24 +5,31 @@ metrics/plots/all/, and prints the tables.
 """
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 
 from resnet import params
 from resnet.errors import command_parser, run_stage
 from resnet.results import plots, tables
 from resnet.results.metrics import Results
+from resnet.results.stale import is_stale
 from resnet.results.store import METRICS, Store
 from resnet.variant import Network
 
 
-def report(networks: Mapping[str, Network], store: Store) -> str:
+def report(
+    networks: Mapping[str, Network], store: Store, stale: Callable[[str, Results], bool]
+) -> str:
     """Write metrics/README.md and metrics/plots/all/; returns the same tables as plain text.
 
-    `networks` has the listed variants, in order. Where a plot has nothing to show, its file has
-    only a header. Raises BenchmarkError where the results of a listed variant or published.csv
-    cannot be read; nothing is written then.
+    `networks` has the listed variants, in order; results of others follow them. `stale` says
+    whether results are marked as stale. Where a plot has nothing to show, its file has only a
+    header. Raises BenchmarkError where results or published.csv cannot be read; nothing is written
+    then.
     """
-    results, left_out = read_results(networks, store)
+    results = read_results(networks, store, stale)
+    # results of another network than params.yaml has now are in the row of their own
+    networks = {**networks, **{name: each.network for name, each in results.items()}}
     published = store.published()
     histories = {name: store.histories(name, each) for name, each in results.items()}
     counts = {name: store.confusion(name) for name in list(results)[:1]}
@@ -35,40 +42,26 @@ def report(networks: Mapping[str, Network], store: Store) -> str:
         "not_comparable": plots.not_comparable(results),
         "confusion": plots.confusion(results, counts),
     }
-    store.write_report(tables.page(built, left_out), frames)
-    return tables.plain(built, left_out)
+    store.write_report(tables.page(built), frames)
+    return tables.plain(built)
 
 
-def read_results(networks: Mapping[str, Network], store: Store) -> tuple[dict[str, Results], str]:
-    """The results of the listed variants, and a line on the files left out, or an empty string.
-
-    Results of another network than params.yaml has for the variant are left out, too: they would
-    be in the wrong row.
-    """
-    left_out = [
-        f"`{store.metrics_path(name)}` (not among variants)"
-        for name in store.variants()
-        if name not in networks
-    ]
+def read_results(
+    listed: Iterable[str], store: Store, stale: Callable[[str, Results], bool]
+) -> dict[str, Results]:
+    """All results in metrics/, those of the listed variants first, with the stale ones marked."""
     found = {}
-    for name, network in networks.items():
+    for name in dict.fromkeys([*listed, *store.variants()]):
         results = store.results(name)
-        if results is None:
-            continue
-        if results.network == network:
-            found[name] = results
-        else:
-            left_out.append(
-                f"`{store.metrics_path(name)}` (of {results.network.name}, but {name} is now "
-                f"{network.name}: run `dvc repro evaluate@{name}`)"
-            )
-    return found, f"Left out: {', '.join(left_out)}." if left_out else ""
+        if results:
+            found[name] = replace(results, stale=stale(name, results))
+    return found
 
 
 def main(_arguments: argparse.Namespace) -> None:
     settings = params.load()
     networks = {name: variant.network for name, variant in settings.variants.items()}
-    print(report(networks, Store()))
+    print(report(networks, Store(), lambda name, results: is_stale(name, results, settings)))
     print(f"\nwritten to {METRICS}/README.md, with the notes")
 
 

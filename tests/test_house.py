@@ -18,6 +18,7 @@ ORDER = (
     "resnet.data",
     "resnet.training",
     "resnet.results",
+    "resnet.pretrained",  # at the top for those who import it, and above all that it uses
     "stages",
     "scripts",
     "faults",
@@ -74,6 +75,8 @@ def _imports() -> dict[str, set[str]]:
 
 def _folder(module: str) -> str:
     parts = module.split(".")
+    if module in ORDER:
+        return module
     return ".".join(parts[:2]) if parts[0] == "resnet" and len(parts) > 2 else parts[0]
 
 

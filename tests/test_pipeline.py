@@ -1,6 +1,5 @@
 """The pipeline under a real dvc on small synthetic images: which stages run, and their errors."""
 
-import ast
 import json
 import re
 import shutil
@@ -14,7 +13,7 @@ import yaml
 
 from resnet.files import read_json
 from scripts.checkout import copy_checkout, environment, set_params
-from tests.support.checkout import ROOT, run, stages
+from tests.support.checkout import run, stages
 from tests.support.connections import heard, listening
 from tests.support.pages import commands
 
@@ -58,6 +57,12 @@ def test_repro_runs_every_stage_and_writes_every_result(first: tuple[Path, str])
         "evaluate@model",
         "evaluate@ResNet11v2",
         "report",
+    ]
+    said = [line for line in printed.splitlines() if line.startswith(("up to", "training "))]
+    assert said == [
+        "up to 2 trainings to run",  # on CIFAR-10, with the hours that they take
+        "training 1 of up to 2: model, seed 0",
+        "training 2 of up to 2: ResNet11v2, seed 0",
     ]
     folder = checkout / "metrics"
     for name, n in (("model", 1), ("ResNet11v2", 1)):
@@ -118,6 +123,7 @@ def test_exp_run_trains_the_model_under_study_alone(warm: Path) -> None:
     printed = run(warm, "dvc", "exp", "run", "-S", "model.n=2")
     assert stages(printed) == ["train@model-0", "evaluate@model", "report"]
     assert "ResNet14v1, 176,554 parameters" in printed
+    assert "training 1 of" not in printed
     assert read_json(warm / "metrics" / "runs" / "model.json")["parameters"] == 176_554
     assert run(warm, "dvc", "params", "diff", "--md").splitlines()[2].replace("|", " ").split() == [
         "params.yaml",
@@ -127,6 +133,13 @@ def test_exp_run_trains_the_model_under_study_alone(warm: Path) -> None:
     ]
     rows = run(warm, "dvc", "metrics", "diff", "--md").splitlines()[2:]
     assert {row.split("|")[1].strip() for row in rows if row} == {"metrics/runs/model.json"}
+
+
+def test_an_experiment_in_a_temporary_copy_counts_its_trainings(warm: Path) -> None:
+    changes = ("-S", "variants=[model]", "-S", "seeds=[0,1,2]")
+    printed = run(warm, "dvc", "exp", "run", "--temp", *changes)
+    assert "up to 2 trainings to run" in printed  # seed 0 is in the cache
+    assert "training 2 of up to 2: model, seed 2" in printed
 
 
 def test_another_variant_trains_alone(warm: Path) -> None:
@@ -147,7 +160,9 @@ def test_another_seed_trains_alone_and_can_be_undone(warm: Path) -> None:
     assert metrics["seeds"] == 2
     runs = read_json(warm / "metrics" / "provenance" / "model.json")["runs"]
     assert [each["training"]["identity"]["seed"] for each in runs] == [0, 1]
-    assert "metrics/runs/ResNet11v2.json (not among variants)" in printed
+    assert re.search(
+        r"^ResNet11v2 +ResNet11v2 +1 +.* \(1 seed\) ", printed, re.MULTILINE
+    )  # unlisted
     run(warm, "git", "add", "params.yaml", "metrics")
     pages_commands = commands("README.md")
     start = pages_commands.index("git restore --staged --worktree params.yaml dvc.lock metrics")
@@ -205,23 +220,6 @@ def test_a_training_that_does_not_watch_opens_no_test_array(warm: Path, watch: s
     assert ("data/arrays/test" in opened) == (watch == "test")
 
 
-def test_fresh_clone_trains_the_one_model_that_is_asked_for(
-    first: tuple[Path, str], tmp_path: Path
-) -> None:
-    """It has the results but neither models nor cache; README.md says so."""
-    assert {"dvc exp run -S model.n=9 evaluate@model", "dvc repro -s report"} <= {
-        *commands("README.md")
-    }
-    clone = tmp_path / "clone"
-    run(tmp_path, "git", "clone", "--quiet", str(first[0]), str(clone))
-    printed = run(clone, "dvc", "exp", "run", "-S", "model.n=2", "evaluate@model")
-    assert stages(printed) == ["fetch", "preprocess", "train@model-0", "evaluate@model"]
-    assert stages(run(clone, "dvc", "repro", "-s", "report")) == ["report"]
-    page = (clone / "metrics" / "README.md").read_text(encoding="utf-8")
-    assert "ResNet14v1" in page
-    assert re.search(r"\| ResNet11v2 +\| ResNet11v2", page)  # the other's results are still there
-
-
 def test_wrong_parameter_stops_before_any_work_and_loses_nothing(warm: Path) -> None:
     before = {path: path.read_bytes() for path in (warm / "metrics").rglob("*.*")}
     set_by = yaml.safe_load((warm / "params.yaml").read_text())
@@ -231,55 +229,6 @@ def test_wrong_parameter_stops_before_any_work_and_loses_nothing(warm: Path) -> 
     assert "train: params.yaml: model.n is -1: must be greater than or equal to 1" in printed
     assert "Traceback" not in printed
     assert {path: path.read_bytes() for path in (warm / "metrics").rglob("*.*")} == before
-
-
-# --- dvc.yaml and the imports
-
-
-def modules(path: Path) -> set[str]:
-    """The project's modules that a file imports, anywhere in it."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    files = {name.replace(".", "/") + ".py" for name in found}
-    return {name for name in files if (ROOT / name).is_file()}
-
-
-NEUTRAL = {  # modules that no bit of a stage's output depends on: an edit reruns nothing
-    "resnet/errors.py": "texts and exit statuses of failures; a stage that fails has no output",
-    "resnet/files.py": "how values are written; no array, weight or recorded value depends on it",
-    "resnet/strict_yaml.py": "test_strict_yaml.py: every value is the one that DVC's reader gives",
-    "resnet/data/download.py": "every file of CIFAR-10 is checked by its SHA-256",
-    "resnet/training/interrupt.py": "when a training stops; it resumes bit for bit",
-    "resnet/training/messages.py": "what a training prints",
-    "resnet/training/preflight.py": "what is checked and said before a training",
-}
-
-
-def closure(path: str) -> set[str]:
-    seen, todo = set(), {path}
-    while todo:
-        name = todo.pop()
-        seen.add(name)
-        todo |= modules(ROOT / name) - seen
-    return seen
-
-
-@pytest.mark.parametrize("stage", ["fetch", "preprocess", "train", "evaluate", "report"])
-def test_deps_are_the_modules_a_stage_imports_less_the_neutral_ones(stage: str) -> None:
-    declared = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"][stage][
-        "deps"
-    ]
-    code = [dep for dep in declared if dep.endswith(".py")]
-    assert sorted(code) == sorted(closure(f"stages/{stage}.py") - NEUTRAL.keys())
-
-
-def test_every_stage_is_in_the_pipeline() -> None:
-    declared = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-    assert {path.stem for path in (ROOT / "stages").glob("[!_]*.py")} == set(declared)
 
 
 # --- what a stage says when it cannot work

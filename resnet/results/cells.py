@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from resnet.params import Holdout
 from resnet.results.metrics import Results
-from resnet.results.notes import BEST, NONE, NOT_EXACT, ON_TEST_SET
+from resnet.results.notes import BEST, NONE, NOT_EXACT, ON_TEST_SET, STALE
 from resnet.results.recipes import Recognized, Value, recognize
 from resnet.variant import Drop, Warmup
 
@@ -89,8 +89,12 @@ def ours(results: Results | None, missing: str = NONE) -> dict[str, str]:
 
 
 def _mark(results: Results) -> str:
-    chosen = f" {ON_TEST_SET}" if results.parameters.holdout.split == "test" else ""
-    return chosen if results.exact else f"{chosen} {NOT_EXACT}"
+    marks = {
+        ON_TEST_SET: results.parameters.holdout.split == "test",
+        NOT_EXACT: not results.exact,
+        STALE: results.stale,
+    }
+    return "".join(f" {mark}" for mark, applies in marks.items() if applies)
 
 
 def _libraries(results: Results) -> str:

@@ -87,6 +87,7 @@ class Results:
 
     metrics: Metrics
     runs: tuple[Run, ...]
+    stale: bool = False  # trained with other code or parameters than those of the checkout
 
     @property
     def parameters(self) -> TrainingParameters:

@@ -4,6 +4,7 @@ NONE = "–"  # nothing was trained, or nothing was published
 NOT_BUILDABLE = "NA"  # as the original marks a depth that no n gives
 ON_TEST_SET = "†"
 NOT_EXACT = "‡"
+STALE = "§"
 BEST = f"Best epoch, % {ON_TEST_SET}"  # the column
 
 TITLE = "CIFAR-10 ResNet: the tables"
@@ -74,6 +75,10 @@ ON_TEST = (
     f"{ON_TEST_SET} The accuracy at the best epoch on the test set, to be compared with the "
     "original's results, which were chosen the same way. As an estimate for new images it is too "
     "high."
+)
+OUTDATED = (
+    f"{STALE} Stale: trained with other code or parameters than those of this commit, or with a "
+    "section that params.yaml no longer has."
 )
 INEXACT = (
     f"{NOT_EXACT} Resumed under other conditions (metrics/provenance has them), so the weights are "

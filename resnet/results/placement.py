@@ -9,7 +9,7 @@ from resnet.results.notes import NOT_BUILDABLE
 from resnet.results.recipes import recognize
 from resnet.variant import Network
 
-Networks = Mapping[str, Network]  # the listed variants, in order
+Networks = Mapping[str, Network]  # the variants that are listed or have results, in order
 AllResults = Mapping[str, Results]  # by variant
 
 # The paper has another network under these names: see note 2.

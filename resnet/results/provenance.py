@@ -37,7 +37,7 @@ def stale_results(repo: Any, rev: str) -> list[str]:
         }
         cached = [Path(out.def_path) for out in index.outs if out.use_cache]
         every_stage = {stage for stages in stages_behind.values() for stage in stages}
-        changes = {stage: list(_changes(stage, cached)) for stage in every_stage}
+        changes = {stage: list(stage_changes(stage, cached)) for stage in every_stage}
         for variant, stages in stages_behind.items():
             for stage in sorted(stages, key=lambda stage: str(stage.name)):
                 for change in changes[stage]:
@@ -48,7 +48,7 @@ def stale_results(repo: Any, rev: str) -> list[str]:
     return [f"{variants}: {what} {', '.join(items)}" for (variants, what), items in lines.items()]
 
 
-def _changes(stage: Any, cached: Sequence[Path]) -> Iterator[tuple[str, str]]:
+def stage_changes(stage: Any, cached: Sequence[Path]) -> Iterator[tuple[str, str]]:
     """How a stage differs from its record in dvc.lock: what is wrong, and with what.
 
     The `cached` paths are not compared.
@@ -58,6 +58,8 @@ def _changes(stage: Any, cached: Sequence[Path]) -> Iterator[tuple[str, str]]:
         return
     # Without variant and seed, so that what several stages share is reported once.
     name = str(stage.name).split("@")[0]
+    if stage.cmd_changed:
+        yield f"{name} ran with a different", "command"
     for dependency in stage.deps:
         path = Path(dependency.def_path)
         if any(out.is_relative_to(path) or path.is_relative_to(out) for out in cached):

@@ -93,9 +93,9 @@ def build(networks: Networks, results: AllResults, published: pd.DataFrame) -> l
     return [table for table in tables if table.rows]
 
 
-def page(tables: Sequence[Table], left_out: str) -> str:
-    """The whole of metrics/README.md; `left_out` is the line on files in no table, or empty."""
-    blocks = [f"# {notes.TITLE}", notes.RENDERED, *notes.READING, left_out]
+def page(tables: Sequence[Table]) -> str:
+    """The whole of metrics/README.md."""
+    blocks = [f"# {notes.TITLE}", notes.RENDERED, *notes.READING]
     for table in tables:
         text = markdown.table(table.columns, table.cells, table.align)
         blocks += [f"## {table.title}", table.above, text, *table.below]
@@ -103,7 +103,7 @@ def page(tables: Sequence[Table], left_out: str) -> str:
     return markdown.page([*blocks, "## Notes", "\n".join(numbered)])
 
 
-def plain(tables: Sequence[Table], left_out: str) -> str:
+def plain(tables: Sequence[Table]) -> str:
     """The same tables for a terminal, with the marks of the notes but without the notes."""
     blocks = []
     for table in tables:
@@ -112,7 +112,7 @@ def plain(tables: Sequence[Table], left_out: str) -> str:
         heading = [line for line in (table.title, table.above) if line]
         below = [textwrap.fill(line, WIDTH) for line in table.below]
         blocks.append("\n".join([*heading, "", text, *below]))
-    return "\n\n".join(filter(None, [*blocks, left_out])).replace("**", "").replace("`", "")
+    return "\n\n".join(blocks).replace("**", "").replace("`", "")
 
 
 def _rows(published: pd.DataFrame, version: str, with_paper: bool = False) -> list[PublishedRow]:
@@ -232,4 +232,6 @@ def _below(results: AllResults) -> tuple[str, ...]:
         lines.append(notes.ON_TEST)
     if not all(run.exact for run in results.values()):
         lines.append(notes.INEXACT)
+    if any(run.stale for run in results.values()):
+        lines.append(notes.OUTDATED)
     return tuple(lines)

@@ -3,23 +3,127 @@
 The train stage does not depend on this module: no bit of a result can.
 """
 
+import json
+import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
+from resnet import backend
 from resnet.errors import BenchmarkError
+from resnet.files import write_json
 from resnet.params import Params
+from resnet.schema import Count, Schema, validate_json
+from resnet.training import cost, pending
+from resnet.training.pending import Name
+from resnet.training.record import model_folder
 
 LINKS_REFUSED = (Path("models"), Path("data"))
+RWLOCK = Path(".dvc/tmp/rwlock")  # where DVC notes which process writes which output
+STARTED = Path(".dvc/tmp/trainings.json")
+
+
+class Started(Schema):
+    """How many trainings a run of DVC has started, and how many it may start in all."""
+
+    schema_version: Literal[1] = 1
+    run: str  # the process and its command
+    number: Count
+    total: Count
 
 
 def check(settings: Params, name: str, seed: int) -> None:
-    """Say which of the listed trainings this is; raises BenchmarkError where it must not start."""
+    """Say what is about to be trained; raises BenchmarkError where it must not start.
+
+    The first training of a run of DVC says how many are to be run and about how long they take, and
+    every one says which of them it is. A training that dvc.lock records is refused where DVC's
+    default remote holds its output, unless RETRAIN=1.
+    """
     for path in LINKS_REFUSED:
         if path.is_symlink():
             raise BenchmarkError(
                 f"{path} is a symbolic link, which DVC refuses after the training; move the cache "
                 "instead: `dvc cache dir` (docs/environment.md)"
             )
-    listed = [(variant, each) for variant in settings.variants for each in settings.seeds]
-    if len(listed) > 1 and (name, seed) in listed:
-        number = listed.index((name, seed)) + 1
-        print(f"training {number} of up to {len(listed)}: {name}, seed {seed}", flush=True)
+    training, again = Name(name, seed), backend.flag("RETRAIN", default=False)
+    if os.environ.get("DVC_STAGE", "").rpartition(":")[2] != training.stage:
+        return  # started by hand, which is deliberate
+    run = _run_of_dvc(training)
+    started = _started(run)
+    if not again:
+        _refuse_recorded(training)
+    if not started:
+        found = _pending(training, run)
+        started = Started(run=run, number=1, total=len(found))
+        if len(found) > 1:
+            print(_announcement(settings, found), flush=True)
+    write_json(STARTED, started.model_dump(mode="json"))
+    if started.total > 1:
+        of = f"{started.number} of up to {max(started.total, started.number)}"
+        print(f"training {of}: {name}, seed {seed}", flush=True)
+
+
+def _refuse_recorded(training: Name) -> None:
+    """Raise BenchmarkError where the training's output can be pulled."""
+    lock = Path("dvc.lock")
+    if not lock.exists() or training.stage not in lock.read_text(encoding="utf-8"):
+        return
+    from dvc.repo import Repo  # takes a second to import
+
+    with Repo(".") as repo:
+        stage = pending.trainings(repo)[training]
+        if not pending.is_recorded(stage):
+            return
+        try:
+            held = pending.remote_holds(stage)
+        except BenchmarkError as error:
+            raise BenchmarkError(
+                f"dvc.lock records this training, and {error}; RETRAIN=1 trains it again"
+            ) from error
+    if held:
+        raise BenchmarkError(
+            f"{training.variant} with seed {training.seed} is trained already, and DVC's remote "
+            "holds its weights: run `dvc pull train`; RETRAIN=1 trains it again"
+        )
+
+
+def _pending(training: Name, run: str) -> list[Name]:
+    """The trainings of this run of DVC: the pending ones among its targets, if it names any."""
+    from dvc.repo import Repo
+
+    targets = pending.targets(run)
+    with Repo(".") as repo:
+        return [
+            each
+            for each in pending.pending(repo, running=training)
+            if not targets or each.variant in targets or str(each) in targets or each == training
+        ]
+
+
+def _announcement(settings: Params, trainings: Sequence[Name]) -> str:
+    """How many trainings this run starts, and about how long they take."""
+    variants = [settings.variant(each.variant) for each in trainings]
+    time = cost.estimate(variants, cost.timed())
+    return f"up to {len(trainings)} trainings to run{time and f': {time}'}"
+
+
+def _run_of_dvc(training: Name) -> str:
+    """The process of DVC that runs this stage, and its command, as DVC's own lock names them."""
+    try:
+        writers = json.loads(RWLOCK.read_text(encoding="utf-8"))["write"]
+        writer = writers[str(model_folder(*training).resolve())]
+        return f"{writer['pid']} {writer['cmd']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def _started(run: str) -> Started | None:
+    """What this run has started, this training included; None where it is the first."""
+    try:
+        text = STARTED.read_text(encoding="utf-8")
+        last = validate_json(Started, text, str(STARTED))
+    except (OSError, UnicodeDecodeError, BenchmarkError):
+        return None
+    if not run or last.run != run:
+        return None
+    return last.model_copy(update={"number": last.number + 1})

@@ -243,7 +243,7 @@ def test_synthetic_results_have_a_table_with_a_warning(published: pd.DataFrame) 
     columns = rows(built)["Synthetic data"][0]
     assert not any(column.startswith(("Original", "Paper")) for column in columns)
     assert cell(built, "ResNet v1", "ResNet20v1", "Accuracy %") == "–"
-    page, plain = tables.page(built, ""), tables.plain(built, "")
+    page, plain = tables.page(built), tables.plain(built)
     assert "**Not CIFAR-10**" in page.split("## Synthetic data")[1].splitlines()[2]
     assert "Not CIFAR-10" in plain.split("Synthetic data\n")[1].splitlines()[0]
 
@@ -291,9 +291,9 @@ def test_each_of_many_results_is_once_in_the_right_table_with_its_number_of_seed
             if changes["source"] == "synthetic":
                 title = "Synthetic data"
             expected.add((title, text + (" †" if changes["holdout"] == TEST_SET else "")))
-            assert tables.plain(built, "").count(text) == 1
+            assert tables.plain(built).count(text) == 1
         assert found == expected
-        assert max(map(len, tables.plain(built, "").splitlines())) <= 140
+        assert max(map(len, tables.plain(built).splitlines())) <= 140
 
 
 def test_what_rows_share_is_one_line_and_what_they_do_not_is_a_column(
@@ -321,7 +321,7 @@ def test_what_rows_share_is_one_line_and_what_they_do_not_is_a_column(
 
 
 def test_every_note_is_referred_to_and_every_mark_has_a_note(published: pd.DataFrame) -> None:
-    page = tables.page(build(published, LISTED), "")
+    page = tables.page(build(published, LISTED))
     body, numbered = page.split("## Notes")
     reading = body.split("## ")[0]
     assert all(f"{mark}: " in reading or f"{mark}, " in reading for mark in ("†", "–", "NA"))
@@ -338,7 +338,7 @@ def test_every_note_is_referred_to_and_every_mark_has_a_note(published: pd.DataF
 
 def test_a_device_name_cannot_break_the_table(published: pd.DataFrame) -> None:
     built = build(published, LISTED, model={"device": make_device("A | B\nC")})
-    assert "| A \\| B C |" in tables.page(built, "").replace("  ", "")
+    assert "| A \\| B C |" in tables.page(built).replace("  ", "")
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,11 @@ def test_a_copy_has_the_code_but_no_results(tmp_path: Path) -> None:
     copy_checkout(copy, SMALL)
     assert (copy / "dvc.yaml").read_bytes() == (ROOT / "dvc.yaml").read_bytes()
     assert (copy / ".git").is_dir()
-    assert [path.name for path in (copy / "metrics").rglob("*") if path.is_file()] == [
-        "published.csv"
-    ]
+    assert {path.name for path in (copy / "metrics").rglob("*") if path.is_file()} == {
+        "published.csv",
+        "same-bits.json",
+    }
+    assert not (copy / "checkpoints").exists()
     assert not (copy / "dvc.lock").exists()
     assert not (copy / "data").exists()
     assert params.load(copy / "params.yaml").data.source == "synthetic"

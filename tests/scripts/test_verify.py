@@ -1,16 +1,12 @@
 """What verify counts as a mismatch; tests/test_pipeline.py runs it on real checkpoints."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
-from resnet.params import Params
 from resnet.results.metrics import Evaluation
-from resnet.training import identity
 from scripts import verify
-from tests.support.checkout import ROOT
 from tests.support.results import make_run
 
 HERE = make_run().evaluation
@@ -61,24 +57,3 @@ def test_predictions(different: int, exact: bool, matches: bool) -> None:
 def test_another_number_of_images() -> None:
     found = verify.prediction_mismatches(np.ones(10, bool), np.ones(9, bool), True)
     assert list(found) == ["10 predictions, but there are 9 images"]
-
-
-def test_a_training_with_other_parameters_or_code(
-    settings: Callable[..., Params], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(ROOT)
-    current = settings({})
-    record = make_run(parameters=identity.training_parameters(current, "model")).training
-    trained_here = record.identity.model_copy(update={"code": identity.code_hashes()})
-    record = record.model_copy(update={"identity": trained_here})
-    assert list(verify.checkout_mismatches("model", record, current)) == []
-    other = settings({"model.learning_rate": 0.5})
-    assert list(verify.checkout_mismatches("model", record, other)) == [
-        "models/model/seed0: trained with different parameters than params.yaml has for model"
-    ]
-    code = {**identity.code_hashes(), "resnet/model.py": "0" * 64, "resnet/old.py": "0" * 64}
-    trained_before = record.identity.model_copy(update={"code": code})
-    record = record.model_copy(update={"identity": trained_before})
-    assert list(verify.checkout_mismatches("model", record, current)) == [
-        "models/model/seed0: trained with different code: resnet/model.py, resnet/old.py"
-    ]

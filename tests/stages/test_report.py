@@ -1,6 +1,5 @@
 """The report stage: the page and the plots' data, from files as evaluate writes them."""
 
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +9,9 @@ import pytest
 from resnet import params
 from resnet.errors import BenchmarkError
 from resnet.variant import Network
+from scripts.checkout import copy_checkout, environment
 from tests.support.checkout import ROOT
-from tests.support.results import MODEL, PUBLISHED_CSV, make_results, report, write_results
+from tests.support.results import MODEL, make_results, report, table_rows, write_results
 
 LISTED = {"model": MODEL, "ResNet32v1": Network(version=1, n=5)}
 THREE_SEEDS = "91.50 ± 0.21 (3 seeds)"
@@ -59,28 +59,33 @@ def test_nothing_trained_gives_plots_with_only_a_header(tmp_path: Path) -> None:
     }
 
 
-def test_results_of_variants_that_are_not_listed_are_named_in_one_line(tmp_path: Path) -> None:
-    for name in ("model", "ResNet44v1", "ResNet20v1-sgd"):
-        write_results(tmp_path, make_results(name))
-    (tmp_path / "runs" / ".half.json").write_text("{")
-    expected = (
-        f"Left out: `{tmp_path}/runs/ResNet20v1-sgd.json` (not among variants), "
-        f"`{tmp_path}/runs/ResNet44v1.json` (not among variants)."
-    )
-    assert report(LISTED, tmp_path).splitlines()[-1] == expected.replace("`", "")
-    assert expected in (tmp_path / "README.md").read_text(encoding="utf-8").splitlines()
-
-
-@pytest.mark.parametrize(
-    "network", [Network(version=1, n=9), Network(version=2, n=6, form="paper")]
-)
-def test_results_of_another_network_than_params_yaml_has_are_in_no_row(
-    tmp_path: Path, network: Network
+def test_results_of_variants_that_are_not_listed_are_shown_after_the_others(
+    tmp_path: Path,
 ) -> None:
-    write_results(tmp_path, make_results(network=network))
-    expected = f"(of {network.name}, but model is now ResNet20v1: run dvc repro evaluate@model)"
-    assert expected in report(LISTED, tmp_path)
-    assert THREE_SEEDS not in (tmp_path / "README.md").read_text(encoding="utf-8")
+    for name in ("model", "ResNet44v1", "ResNet20v1-sgd"):
+        network = Network(version=1, n=7 if name == "ResNet44v1" else 3)
+        write_results(tmp_path, make_results(name, network=network))
+    (tmp_path / "runs" / ".half.json").write_text("{")
+    report(LISTED, tmp_path)
+    page = (tmp_path / "README.md").read_text(encoding="utf-8")
+    (further,) = table_rows(page, "Further variants")
+    assert (further["Variant"], further["Accuracy %"]) == ("ResNet20v1-sgd", THREE_SEEDS)
+    rows = {row["Model"]: row["Accuracy %"] for row in table_rows(page, "ResNet v1")}
+    assert rows["ResNet44v1"] == rows["ResNet20v1 (model)"] == THREE_SEEDS
+
+
+def test_stale_results_are_marked_and_shown_in_the_row_of_their_own_network(
+    tmp_path: Path,
+) -> None:
+    write_results(tmp_path, make_results(network=Network(version=1, n=9)))
+    write_results(tmp_path, make_results("ResNet32v1", network=Network(version=1, n=5)))
+    report(LISTED, tmp_path, lambda name, _results: name == "model")
+    page = (tmp_path / "README.md").read_text(encoding="utf-8")
+    rows = {row["Model"]: row["Accuracy %"] for row in table_rows(page, "ResNet v1")}
+    assert rows["ResNet56v1 (model)"] == f"{THREE_SEEDS} §"
+    assert rows["ResNet32v1"] == THREE_SEEDS
+    assert rows["ResNet20v1"] == "–"
+    assert page.count("\n§ Stale: ") == 1
 
 
 @pytest.mark.parametrize(
@@ -101,10 +106,9 @@ def test_a_damaged_file_is_one_line_and_leaves_the_page(tmp_path: Path, path: st
 
 
 def test_the_stage_runs_as_a_command_without_a_deep_learning_framework(tmp_path: Path) -> None:
-    shutil.copy(ROOT / "params.yaml", tmp_path)
+    copy_checkout(tmp_path, {})
     network = params.load(ROOT / "params.yaml").variants["model"].network
     write_results(tmp_path / "metrics", make_results(network=network))
-    shutil.copy(PUBLISHED_CSV, tmp_path / "metrics")
     code = (
         "import runpy, sys; sys.argv = ['report'];"
         "runpy.run_module('stages.report', run_name='__main__');"
@@ -113,11 +117,12 @@ def test_the_stage_runs_as_a_command_without_a_deep_learning_framework(tmp_path:
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=tmp_path,
-        env={"PYTHONPATH": str(ROOT)},
+        env=environment(tmp_path),
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.stderr == ""
     assert done.stdout.splitlines()[-2:] == ["written to metrics/README.md, with the notes", "[]"]
-    assert (tmp_path / "metrics" / "README.md").exists()
+    page = (tmp_path / "metrics" / "README.md").read_text(encoding="utf-8")
+    assert f"{THREE_SEEDS} §" in page  # the record names other code

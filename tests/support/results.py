@@ -3,7 +3,7 @@
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -172,10 +172,14 @@ def write_results(root: Path, results: Results, draw: int = 0) -> None:
     Store(root).write_variant(variant, files)
 
 
-def report(networks: Mapping[str, Network], folder: Path) -> str:
+def report(
+    networks: Mapping[str, Network],
+    folder: Path,
+    stale: Callable[[str, Results], bool] = lambda _name, _results: False,
+) -> str:
     """The tables that the report stage prints, from a folder with the files of metrics/."""
     shutil.copy(PUBLISHED_CSV, folder / "published.csv")
-    return report_stage.report(networks, Store(folder))
+    return report_stage.report(networks, Store(folder), stale)
 
 
 def git(checkout: Path, *arguments: str) -> None:

@@ -31,7 +31,7 @@ def build(
 
 def rows(built: list[Table]) -> dict[str, list[dict[str, str]]]:
     """The tables as read back from the page, by title."""
-    page = tables.page(built, "")
+    page = tables.page(built)
     return {table.title: table_rows(page, table.title) for table in built}
 
 

@@ -1,0 +1,44 @@
+"""Trained networks for raw images: `load("model", seed=0)`.
+
+No stage imports this module.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from resnet.errors import BenchmarkError
+from resnet.schema import validate_json
+from resnet.training.record import PIXEL_MEAN, RECORD, TrainingRecord, model_folder
+
+if TYPE_CHECKING:
+    import keras
+
+
+def load(variant: str | Path, seed: int = 0) -> "keras.Model":
+    """A trained network that takes raw images, uint8 (n, 32, 32, 3) RGB; it returns (n, 10).
+
+    `variant` is the name of one, or the path of a folder like models/model/seed0. The model is a
+    plain one of Keras': stock layers only, the preprocessing included, so `save` writes a file that
+    loads without this project. Class i is line i of `classes` in training.json. Raises
+    BenchmarkError where there are no weights.
+    """
+    named = isinstance(variant, str) and "/" not in variant
+    folder = model_folder(str(variant), seed) if named else Path(variant)
+    path = folder / RECORD
+    if not path.is_file():
+        train = f"`dvc repro train@{variant}-{seed}`" if named else "`dvc repro`"
+        raise BenchmarkError(
+            f"{folder}: no trained weights; `dvc pull train` pulls those in git, {train} trains"
+        )
+    record = validate_json(TrainingRecord, path.read_text(encoding="utf-8"), str(path))
+    import keras  # takes seconds
+    from keras import layers
+
+    network = keras.saving.load_model(folder / record.checkpoint, compile=False)
+    mean = np.load(folder / PIXEL_MEAN)
+    images = keras.Input(network.input_shape[1:], dtype="uint8")
+    x = layers.Rescaling(1 / 255, dtype="float32")(images)
+    x = layers.Normalization(axis=(1, 2, 3), mean=mean, variance=np.ones_like(mean))(x)
+    return keras.Model(images, network(x), name=folder.parent.name)

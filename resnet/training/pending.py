@@ -1,0 +1,96 @@
+"""Which trainings `dvc repro` would run, by DVC's own comparison.
+
+The train stage does not depend on this module: it is read only before a training starts. It can ask
+within a running stage, but not about that stage itself, whose files DVC has locked.
+"""
+
+import re
+from typing import Any, NamedTuple
+
+from resnet.errors import BenchmarkError
+
+STAGE = re.compile(r"train@(.+)-(\d+)")
+
+
+class Name(NamedTuple):
+    """What identifies a training."""
+
+    variant: str
+    seed: int
+
+    @property
+    def stage(self) -> str:
+        return f"train@{self}"
+
+    def __str__(self) -> str:
+        return f"{self.variant}-{self.seed}"
+
+
+def trainings(repo: Any) -> dict[Name, Any]:
+    """The train stages of a dvc.repo.Repo, in the order of dvc.yaml."""
+    found = {}
+    for stage in repo.index.stages:
+        if match := STAGE.fullmatch(getattr(stage, "name", None) or ""):
+            found[Name(match[1], int(match[2]))] = stage
+    return found
+
+
+def is_recorded(stage: Any) -> bool:
+    """Whether dvc.lock has the output of this very training: command, code, values and data."""
+    if stage.cmd_changed or not all(out.hash_info for out in stage.outs):
+        return False
+    return not any(dep.workspace_status() for dep in stage.deps)
+
+
+def would_run(stage: Any) -> bool:
+    """Whether DVC would train, rather than find the output in models/, its cache or run cache."""
+    from dvc.exceptions import DvcException
+    from dvc.stage.cache import RunCacheNotFoundError
+    from dvc_data.hashfile.hash_info import HashInfo
+
+    if is_recorded(stage):
+        return not stage.outs_cached()
+    try:
+        stage.save_deps()  # in memory: the run cache is looked up by what is there now
+        for out in stage.outs:
+            out.hash_info = HashInfo()
+        stage.repo.stage_cache.restore(stage, dry=True)
+    except (RunCacheNotFoundError, DvcException, FileNotFoundError):
+        return True
+    return False
+
+
+def pending(repo: Any, running: Name | None = None) -> list[Name]:
+    """The trainings that DVC would run; `running` is among them without being asked about."""
+    return [name for name, stage in trainings(repo).items() if name == running or would_run(stage)]
+
+
+def remote_holds(stage: Any) -> bool:
+    """Whether the default remote has the whole output that dvc.lock records.
+
+    Raises BenchmarkError where the remote cannot be read; False where there is none.
+    """
+    from dvc.config import NoRemoteError
+    from dvc_data.hashfile.tree import Tree
+
+    try:
+        odb = stage.repo.cloud.get_remote_odb(hash_name="md5")
+        for out in stage.outs:
+            if not odb.exists(out.hash_info.value):
+                return False
+            tree = Tree.load(odb, out.hash_info)
+            if not all(odb.exists(file.value) for _, _, file in tree):
+                return False
+    except NoRemoteError:
+        return False
+    except Exception as error:  # each kind of remote has its own
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise BenchmarkError(f"DVC's default remote cannot be read: {reason[:200]}") from error
+    return True
+
+
+def targets(command: str) -> set[str]:
+    """The variants and trainings that a dvc command names, without `train@` and `evaluate@`."""
+    words = (word.rpartition(":")[2] for word in command.split())
+    found = (re.fullmatch(r"(?:train|evaluate)@(.+)", word) for word in words)
+    return {match[1] for match in found if match}

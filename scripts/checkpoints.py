@@ -1,0 +1,184 @@
+"""The trained weights in git: checkpoints/, a remote of DVC's that every clone has.
+
+`pull` fetches the weights that dvc.lock asks for and that are in the folder but not in models/;
+make calls it before every target. `publish` brings the folder up to date: afterwards it has the
+weights of every listed variant that is trained, and nothing else.
+"""
+
+import argparse
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from resnet import params
+from resnet.errors import BenchmarkError, command_parser, run_stage
+from resnet.files import replaced
+from resnet.training.pending import Name, is_recorded, trainings
+from resnet.training.record import model_folder
+from resnet.training.resume import dvc_hash
+
+FOLDER = Path("checkpoints")
+REMOTE = "checkpoints"  # its name in .dvc/config
+LOCK = Path("dvc.lock")
+LARGEST_VARIANT, LARGEST = 25e6, 100e6  # bytes: the most that a clone is asked to have
+
+
+def recorded() -> dict[Name, Mapping[str, Any]]:
+    """The listed trainings that dvc.lock records, with what it records; raises BenchmarkError."""
+    settings = params.load()
+    if not LOCK.exists():
+        return {}
+    try:
+        stages = yaml.safe_load(LOCK.read_text(encoding="utf-8"))["stages"]
+        names = (Name(name, seed) for name in settings.variants for seed in settings.seeds)
+        return {name: stages[name.stage] for name in names if name.stage in stages}
+    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError) as error:
+        reason = " ".join(str(error).split())
+        raise BenchmarkError(f"{LOCK}: not a lock file of DVC's: {reason[:200]}") from error
+
+
+def output(stage: Mapping[str, Any]) -> str:
+    """The hash of a training's output."""
+    return str(stage["outs"][0]["md5"])
+
+
+def object_path(root: Path, oid: str) -> Path:
+    """Where a cache or a remote has the object with that hash."""
+    return root / "files" / "md5" / oid[:2] / oid[2:]
+
+
+def objects(root: Path, oid: str) -> Iterator[Path]:
+    """The files in a cache or a remote that make up an output: the list of its files, and each.
+
+    Raises BenchmarkError where one is missing, or its hash is not the one in its name.
+    """
+    files = json.loads(_content(object_path(root, oid)))
+    yield object_path(root, oid)
+    for file in files:
+        path = object_path(root, file["md5"])
+        _content(path)
+        yield path
+
+
+def _content(path: Path) -> bytes:
+    if not path.is_file():
+        raise BenchmarkError(f"{path}: no such file")
+    content = path.read_bytes()
+    if hashlib.md5(content).hexdigest() != path.parent.name + path.name.removesuffix(".dir"):
+        raise BenchmarkError(f"{path}: damaged, its MD5 is not the one in its name")
+    return content
+
+
+def pull() -> None:
+    """Pull what is missing; a failure is one line and no error, since few targets need weights."""
+    reason = ""
+    try:
+        names = [name for name, stage in recorded().items() if _to_pull(name, output(stage))]
+        if not names:
+            return
+        command = [sys.executable, "-m", "dvc", "pull", "--quiet", "--run-cache", "-r", REMOTE]
+        stages = [name.stage for name in names]
+        done = subprocess.run([*command, *stages], capture_output=True, text=True, check=False)
+        if done.returncode:
+            lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+            errors = [line for line in lines if line.startswith("ERROR: ")] or lines
+            reason = errors[-1].removeprefix("ERROR: ")[:200]
+    except (BenchmarkError, OSError) as error:
+        reason = str(error)
+    if reason:
+        print(f"checkpoints: the trained weights are not pulled: {reason}")
+    else:
+        print(f"checkpoints: pulled the weights of {len(names)} trainings to models/")
+
+
+def _to_pull(name: Name, oid: str) -> bool:
+    """Whether an output is in the folder, but not in models/."""
+    folder = model_folder(*name)
+    if not object_path(FOLDER, oid).exists():
+        return False
+    return not folder.is_dir() or dvc_hash(folder) != oid
+
+
+def publish() -> None:
+    """Bring the folder up to date; where it cannot be, raises BenchmarkError and changes nothing.
+
+    Beside the weights, the folder has DVC's record of each training in its run cache. With it,
+    `dvc exp run` finds the weights again after another experiment.
+    """
+    wanted, sizes = _wanted()
+    for variant, size in sizes.items():
+        if size > LARGEST_VARIANT:
+            raise BenchmarkError(
+                f"the weights of {variant} take {size / 1e6:.0f} MB, and a variant may take "
+                f"{LARGEST_VARIANT / 1e6:.0f} in git: take it off variants, its results stay shown"
+            )
+    if sum(sizes.values()) > LARGEST:
+        raise BenchmarkError(
+            f"all weights take {sum(sizes.values()) / 1e6:.0f} MB, and git may have "
+            f"{LARGEST / 1e6:.0f}: take a variant off variants, its results stay shown"
+        )
+    for target, source in wanted.items():
+        if not target.exists() or target.read_bytes() != source.read_bytes():
+            with replaced(target) as partial:
+                shutil.copyfile(source, partial)
+    for part in ("files", "runs"):
+        for path in sorted((FOLDER / part).rglob("*"), reverse=True):  # files before their folder
+            if path.is_dir() and not any(path.iterdir()):
+                path.rmdir()
+            elif not path.is_dir() and path not in wanted:
+                path.unlink()
+    print(f"{FOLDER}/: {len(wanted)} files, {sum(sizes.values()) / 1e6:.1f} MB; commit them")
+
+
+def _wanted() -> tuple[dict[Path, Path], dict[str, int]]:
+    """The files that the folder must have, each with its source, and the bytes of each variant."""
+    from dvc.repo import Repo
+
+    wanted, sizes = dict[Path, Path](), dict[str, int]()
+    with Repo(".") as repo:
+        cache = Path(repo.cache.legacy.path)
+        stages = trainings(repo)
+        for name, locked in recorded().items():
+            if not is_recorded(stages[name]):
+                raise BenchmarkError(
+                    f"{name.stage} ran with other code, values or data than there are here: run "
+                    "`dvc repro` or `make same-bits`, or take it off variants"
+                )
+            try:
+                files = list(objects(cache, output(locked)))
+            except BenchmarkError as error:
+                raise BenchmarkError(f"{error}: `dvc repro {name.stage}` makes it") from error
+            repo.stage_cache.save(stages[name])  # `make same-bits` leaves this to be done
+            size = sum(path.stat().st_size for path in files)
+            sizes[name.variant] = sizes.get(name.variant, 0) + size
+            for path in (*files, _run_cache_entry(cache, locked)):
+                wanted[FOLDER / path.relative_to(cache)] = path
+    return wanted, sizes
+
+
+def _run_cache_entry(cache: Path, locked: Mapping[str, Any]) -> Path:
+    """The file in DVC's run cache that records a training."""
+    for path in (cache / "runs").glob("*/*/*"):
+        if yaml.safe_load(path.read_text(encoding="utf-8")) == locked:
+            return path
+    raise BenchmarkError(f"{cache}/runs: no record of `{locked['cmd']}`; run `dvc commit`")
+
+
+COMMANDS = {"pull": pull, "publish": publish}
+
+
+def main(arguments: argparse.Namespace) -> None:
+    COMMANDS[arguments.command]()
+
+
+if __name__ == "__main__":
+    command = command_parser("scripts.checkpoints", __doc__)
+    command.add_argument("command", choices=COMMANDS)
+    run_stage(main, command)

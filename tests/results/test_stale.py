@@ -1,0 +1,32 @@
+"""Which results are marked as stale, by what their records say of code and parameters."""
+
+from collections.abc import Callable
+
+import pytest
+
+from resnet.params import Params
+from resnet.results import stale
+from resnet.training import identity
+from tests.support.checkout import ROOT
+from tests.support.results import make_run
+
+
+def test_other_parameters_and_other_code(
+    settings: Callable[..., Params], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    current = settings({})
+    record = make_run(parameters=identity.training_parameters(current, "model")).training
+    trained_here = record.identity.model_copy(update={"code": identity.code_hashes()})
+    record = record.model_copy(update={"identity": trained_here})
+    assert list(stale.differences("model", record, current)) == []
+    other = settings({"model.learning_rate": 0.5})
+    assert list(stale.differences("model", record, other)) == [
+        "trained with different parameters than params.yaml has for model"
+    ]
+    code = {**identity.code_hashes(), "resnet/model.py": "0" * 64, "resnet/old.py": "0" * 64}
+    trained_before = record.identity.model_copy(update={"code": code})
+    record = record.model_copy(update={"identity": trained_before})
+    assert list(stale.differences("model", record, current)) == [
+        "trained with different code: resnet/model.py, resnet/old.py"
+    ]

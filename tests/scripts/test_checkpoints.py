@@ -1,0 +1,199 @@
+"""Weights in git, in clones under a real git and dvc: pulled, published, and not trained again."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from resnet.training.resume import dvc_hash
+from scripts import checkpoints
+from scripts.checkout import copy_checkout, set_params
+from tests.support.checkout import ROOT, run, stages
+from tests.support.pages import commands
+
+SMALL = {
+    "data.source": "synthetic",
+    "data.synthetic": {"train_images": 100, "test_images": 20, "seed": 0},
+    "variants": ["model", "ResNet11v2"],
+    "seeds": [0],
+    "model.n": 1,
+    "ResNet11v2": {"version": 2, "n": 1},
+    "recipes.original.epochs": 1,
+}
+PULL = ("python", "-m", "scripts.checkpoints", "pull")
+PUBLISH = ("python", "-m", "scripts.checkpoints", "publish")
+LISTED = ("python", "-m", "scripts.listed")
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A commit with two trainings and their weights. No test changes it."""
+    checkout = tmp_path_factory.mktemp("checkpoints") / "checkout"
+    copy_checkout(checkout, SMALL)
+    run(checkout, "dvc", "repro")
+    assert "checkpoints/: " in run(checkout, *PUBLISH)
+    run(checkout, "git", "checkout", "--quiet", "-b", "main")
+    commit(checkout)
+    return checkout
+
+
+def commit(checkout: Path) -> None:
+    run(checkout, "git", "add", ".")
+    run(checkout, "git", "commit", "--quiet", "-m", "a commit")
+
+
+@pytest.fixture
+def warm(published: Path, tmp_path: Path) -> Path:
+    """A copy of that checkout with its cache and models."""
+    return Path(shutil.copytree(published, tmp_path / "warm", symlinks=True))
+
+
+@pytest.fixture
+def clone(published: Path, tmp_path: Path) -> Path:
+    run(tmp_path, "git", "clone", "--quiet", str(published), str(tmp_path / "clone"))
+    return tmp_path / "clone"
+
+
+def status(checkout: Path) -> list[str]:
+    return run(checkout, "git", "status", "--porcelain").splitlines()
+
+
+def wanted(checkout: Path) -> set[Path]:
+    """The objects in checkpoints/ that the trainings in dvc.lock consist of."""
+    values = yaml.safe_load((checkout / "params.yaml").read_text(encoding="utf-8"))
+    lock = yaml.safe_load((checkout / "dvc.lock").read_text(encoding="utf-8"))["stages"]
+    found, root = set(), checkout / "checkpoints" / "files" / "md5"
+    for variant in values["variants"]:
+        for seed in values["seeds"]:
+            for out in lock.get(f"train@{variant}-{seed}", {}).get("outs", []):
+                listed = root / out["md5"][:2] / out["md5"][2:]
+                files = json.loads(listed.read_text(encoding="utf-8"))
+                hashes = [file["md5"] for file in files]
+                found |= {listed, *(root / md5[:2] / md5[2:] for md5 in hashes)}
+    return found
+
+
+def objects(checkout: Path) -> set[Path]:
+    folder = checkout / "checkpoints" / "files"
+    return {path for path in folder.rglob("*") if path.is_file()}
+
+
+def test_this_repository_has_the_weights_of_what_dvc_lock_records_and_no_others() -> None:
+    assert objects(ROOT) == wanted(ROOT)
+    for path in objects(ROOT):
+        assert checkpoints._content(path)  # whose hash is its name
+    size = sum(path.stat().st_size for path in (ROOT / "checkpoints").rglob("*") if path.is_file())
+    assert size <= checkpoints.LARGEST
+
+
+def test_publish_writes_what_is_listed_and_removes_the_rest(warm: Path) -> None:
+    assert objects(warm) == wanted(warm)
+    assert run(warm, *LISTED) == ""
+    run(warm, *PUBLISH)
+    assert not run(warm, "git", "status", "--porcelain", "--", "checkpoints", "metrics")
+    set_params(warm / "params.yaml", {"variants": ["model"]})
+    (warm / "checkpoints" / "files" / "md5" / "stray").write_text("")
+    (warm / "checkpoints" / "README.md").write_text("kept")
+    run(warm, *PUBLISH)
+    assert objects(warm) == wanted(warm)
+    assert len(list((warm / "checkpoints" / "runs").glob("*/*/*"))) == 1
+    assert (warm / "checkpoints" / "README.md").exists()
+    changed = {line[3:].split("/")[0] for line in status(warm)}
+    assert changed - {".dvc"} == {"checkpoints", "params.yaml"}
+
+
+def test_publish_refuses_what_is_too_large_missing_or_not_of_this_code(warm: Path) -> None:
+    before = objects(warm)
+    limit = "from scripts import checkpoints as c; c.{} = 1e5; c.publish()"
+    for name, text in (
+        ("LARGEST_VARIANT", "the weights of model take"),
+        ("LARGEST", "all weights take 2 MB, and git may have 0: take a variant off variants"),
+    ):
+        assert text in run(warm, "python", "-c", limit.format(name), ok=False)
+    path = next(path for path in (warm / ".dvc/cache/files").rglob("*") if path.suffix == ".dir")
+    with (warm / "resnet" / "model.py").open("a") as file:
+        file.write("# a comment\n")
+    assert "train@model-0 ran with other code" in run(warm, *PUBLISH, ok=False)
+    run(warm, "git", "restore", "resnet")
+    lock = yaml.safe_load((warm / "dvc.lock").read_text())["stages"]["train@model-0"]
+    md5 = lock["outs"][0]["md5"]
+    path = warm / ".dvc" / "cache" / "files" / "md5" / md5[:2] / md5[2:]
+    path.unlink()
+    assert "no such file: `dvc repro train@model-0` makes it" in run(warm, *PUBLISH, ok=False)
+    assert objects(warm) == before
+
+
+def test_a_clone_pulls_them_and_trains_only_what_is_asked_for(clone: Path) -> None:
+    printed = run(clone, *PULL)
+    assert printed == "checkpoints: pulled the weights of 2 trainings to models/\n"
+    assert run(clone, *PULL) == ""
+    assert run(clone, *LISTED) == ""
+    changed = re.findall(r"^\t\t(.*): +(\S+)$", run(clone, "dvc", "status"), re.MULTILINE)
+    assert {what for what, _ in changed} <= {"deleted", "not in cache"}
+    assert {Path(path).parts[0] for _, path in changed} == {"data"}
+    assert "dvc exp run -S model.n=9" in commands("README.md")
+    more = stages(run(clone, "dvc", "exp", "run", "-S", "model.n=2"))
+    assert more == ["fetch", "preprocess", "train@model-0", "evaluate@model", "report"]
+    back = stages(run(clone, "dvc", "exp", "run", "-S", "model.n=1"))
+    assert back == ["evaluate@model", "report"]
+    assert not [line for line in status(clone) if ".dvc/site/" not in line]
+
+
+def test_a_clone_without_them_does_not_train_in_silence(clone: Path) -> None:
+    printed = run(clone, "dvc", "repro", ok=False)
+    assert "train: model with seed 0 is trained already, and DVC's remote holds" in printed
+    assert "run `dvc pull train`; RETRAIN=1 trains it again" in printed
+    printed = run(clone, "dvc", "repro", "train@model-0", more={"RETRAIN": "1"})
+    assert stages(printed) == ["train@model-0"]
+    run(clone, "dvc", "pull", "train")
+    assert stages(run(clone, "dvc", "repro")) == ["evaluate@model", "report"]  # it has other times
+
+
+def test_new_weights_are_pulled_after_git_pull(warm: Path, clone: Path) -> None:
+    run(clone, *PULL)
+    set_params(warm / "params.yaml", {"recipes.original.learning_rate": 0.002})
+    run(warm, "dvc", "repro")
+    run(warm, *PUBLISH)
+    commit(warm)
+    run(clone, "git", "pull", "--quiet", str(warm), "main")
+    assert "2 trainings" in run(clone, *PULL)
+    lock = yaml.safe_load((clone / "dvc.lock").read_text())["stages"]
+    for name in ("model", "ResNet11v2"):
+        md5 = lock[f"train@{name}-0"]["outs"][0]["md5"]
+        assert dvc_hash(clone / "models" / name / "seed0") == md5
+
+
+def test_a_pull_that_fails_is_one_line_and_no_error(clone: Path, tmp_path: Path) -> None:
+    weights = max(objects(clone), key=lambda path: path.stat().st_size)
+    weights.unlink()
+    assert_one_line(run(clone, *PULL))
+    unpacked = tmp_path / "zip"
+    shutil.copytree(clone, unpacked, ignore=shutil.ignore_patterns(".git"))
+    assert_one_line(run(unpacked, *PULL))
+    (clone / "dvc.lock").write_text("stages: [")
+    assert_one_line(run(clone, *PULL))
+
+
+def assert_one_line(printed: str) -> None:
+    assert printed.startswith("checkpoints: the trained weights are not pulled: ")
+    assert printed.count("\n") == 1
+
+
+def test_the_check_names_what_is_not_as_listed(warm: Path) -> None:
+    set_params(warm / "params.yaml", {"ResNet11v2.learning_rate": 0.5})
+    printed = run(warm, *LISTED, ok=False)
+    assert printed.startswith("listed: ResNet11v2-0: train ran with a different `ResNet11v2` in")
+    assert "take it off variants" in printed
+    set_params(warm / "params.yaml", {"variants": ["model"]})
+    assert run(warm, *LISTED) == ""
+    set_params(warm / "params.yaml", {"seeds": [0, 1]})
+    assert run(warm, *LISTED) == ""  # model has no full training yet
+    set_params(warm / "params.yaml", {"variants": ["model", "ResNet8v1"]})
+    set_params(warm / "params.yaml", {"ResNet8v1": {"version": 1, "n": 1}})
+    assert "ResNet8v1-0: dvc.lock does not record it" in run(warm, *LISTED, ok=False)
+    run(warm, "git", "restore", "params.yaml")
+    shutil.rmtree(warm / "checkpoints")
+    assert "its weights are not in checkpoints/" in run(warm, *LISTED, ok=False)

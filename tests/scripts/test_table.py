@@ -1,0 +1,63 @@
+"""Listing the original's table, and what its trainings are said to cost."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from dvc.repo import Repo
+
+from resnet import params
+from resnet.errors import BenchmarkError
+from resnet.results.store import Store
+from scripts import table
+from scripts.checkout import copy_checkout
+from tests.support.checkout import ROOT
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    copy_checkout(tmp_path, {})
+    (tmp_path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def values(checkout: Path) -> dict[str, Any]:
+    return dict(yaml.safe_load((checkout / "params.yaml").read_text(encoding="utf-8")))
+
+
+def test_the_originals_networks_are_the_default() -> None:
+    published = Store(ROOT / "metrics").published()
+    known = published[~published["original_accuracy"].isin(["-", "NA"])]["network"]
+    sections = params.load(ROOT / "params.yaml").sections
+    assert [sections[name].network.name for name in table.ORIGINAL] == list(known)
+
+
+def test_variants_are_added_and_the_comments_stay(checkout: Path) -> None:
+    before, text = values(checkout), (checkout / "params.yaml").read_text(encoding="utf-8")
+    table.add_to_listed(["ResNet32v1", "model"], [3])
+    assert values(checkout) == {
+        **before,
+        "variants": [*before["variants"], "ResNet32v1"],
+        "seeds": [3],
+    }
+    comments = [line for line in text.splitlines() if line.strip().startswith("#")]
+    after = (checkout / "params.yaml").read_text(encoding="utf-8")
+    assert [line for line in after.splitlines() if line.strip().startswith("#")] == comments
+    table.add_to_listed(["ResNet32v1", "model"], [])
+    assert (checkout / "params.yaml").read_text(encoding="utf-8") == after
+
+
+def test_an_unknown_variant_changes_nothing(checkout: Path) -> None:
+    before = (checkout / "params.yaml").read_bytes()
+    with pytest.raises(BenchmarkError, match=r"params.yaml has no section ResNet33v1; there are"):
+        table.add_to_listed(["model", "ResNet33v1"], [])
+    assert (checkout / "params.yaml").read_bytes() == before
+
+
+def test_everything_listed_is_to_be_trained_where_nothing_is(checkout: Path) -> None:
+    settings = params.load()
+    with Repo(str(checkout)) as repo:
+        names = table.to_train(repo)
+    assert names == [(name, seed) for name in settings.variants for seed in settings.seeds]

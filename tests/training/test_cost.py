@@ -1,0 +1,63 @@
+"""How long trainings are said to take."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from resnet import model as networks
+from resnet.params import Params
+from resnet.training import cost
+from resnet.training.cost import Timed
+from resnet.training.record import RECORD
+from resnet.variant import Network
+from tests.support.results import make_device, make_run
+
+
+@pytest.mark.usefixtures("device")
+@pytest.mark.parametrize("form", ["original", "paper"])
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("n", [1, 3])
+def test_multiply_adds_are_those_of_the_built_network(version: int, n: int, form: str) -> None:
+    network = Network.model_validate({"version": version, "n": n, "form": form})
+    built = networks.build(network.version, network.depth, form=network.form)
+    assert cost.multiply_adds(network) == networks.multiply_adds(built)
+
+
+def test_the_nearest_network_on_this_device_is_scaled_by_multiply_adds(
+    settings: Callable[..., Params], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cost, "cpu_name", lambda: "here")
+    monkeypatch.setattr(cost, "has_nvidia_driver", lambda: False)
+    variant = settings({}).sections["ResNet56v1"]  # 200 epochs
+    own = cost.multiply_adds(variant.network)
+    known = [
+        Timed("other", "elsewhere", False, 1.0, own),
+        Timed("small", "here", False, 1.0, own // 100),
+        Timed("large", "here", False, 9.0, own // 2),
+        Timed("gpu", "here", True, 1.0, own),
+    ]
+    assert cost.estimate([variant] * 2, known) == "about 2 h 0 min, judging by large on here"
+    assert cost.estimate([variant], known[:1]) == "about 3 min, judging by other on elsewhere"
+    assert cost.estimate([variant], []) == ""
+    monkeypatch.setattr(cost, "has_nvidia_driver", lambda: True)
+    monkeypatch.setenv("GPU", "1")
+    assert cost.estimate([variant], known) == "about 3 min, judging by gpu on here"
+
+
+def test_records_on_synthetic_images_and_damaged_ones_say_nothing(tmp_path: Path) -> None:
+    run = make_run(device=make_device("here", gpu=False), seconds=12.5)
+    text = run.training.model_dump_json(by_alias=True)
+    for name, content in (
+        ("model/seed0", text),
+        ("model/seed1", text[:100]),
+        ("model/seed2", text.replace('"source":"cifar10"', '"source":"synthetic"')),
+    ):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / RECORD).write_text(content, encoding="utf-8")
+    network = run.training.identity.parameters.network
+    expected = Timed("model", "here", False, 12.5, cost.multiply_adds(network))
+    assert cost.timed(tmp_path) == [expected]
+    shutil.rmtree(tmp_path / "model")
+    assert cost.timed(tmp_path) == []
