@@ -1,6 +1,7 @@
 """Errors that end a command with one clear line, and the entry point of every command."""
 
 import argparse
+import io
 import re
 import sys
 from collections.abc import Callable
@@ -39,6 +40,9 @@ def run_stage(main: Callable[[argparse.Namespace], None], parser: argparse.Argum
     that of Interrupted for a signal. The line starts with the last part of the module's name.
     """
     name = re.split("[ .]", parser.prog)[-1]
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # in a Latin-1 locale, † becomes ?
+            stream.reconfigure(errors="replace")
     arguments = parser.parse_args()
     try:
         main(arguments)

@@ -5,13 +5,14 @@
 
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from scripts.git import elsewhere, git
 
 ROOT = Path(__file__).resolve().parents[1]
 INPUTS = ("metrics/published.csv", "metrics/same-bits.json")  # what report reads beside results
@@ -20,22 +21,25 @@ INPUTS = ("metrics/published.csv", "metrics/same-bits.json")  # what report read
 def copy_checkout(target: Path, changes: Mapping[str, Any]) -> None:
     """Copy this checkout's files, without its results, into a new git repository.
 
-    `changes` maps dotted keys of params.yaml to their values in the copy. Files that git ignores
-    are not copied.
+    `changes` maps dotted keys of params.yaml to their values in the copy. What git tracks is copied
+    as it is in the working tree, and so are new Python files beside it, but nothing else that is
+    not tracked. Raises BenchmarkError where git cannot read this checkout.
     """
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        check=True,
-        text=True,
-    )
-    for name in filter(None, listed.stdout.split("\0")):
-        if (ROOT / name).is_file() and not _is_result(name):
+    for name in source_files():
+        if not _is_result(name):
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, target / name)
     set_params(target / "params.yaml", changes)
-    subprocess.run(["git", "init", "--quiet"], cwd=target, check=True)
+    git("init", "--quiet", cwd=target)
+
+
+def source_files() -> list[str]:
+    """The files of this checkout that git tracks, and new Python files in the same folders."""
+    tracked = [os.fsdecode(name) for name in git("ls-files", "-z", cwd=ROOT).split(b"\0")]
+    new = git("ls-files", "-z", "--others", "--exclude-standard", "*.py", cwd=ROOT).split(b"\0")
+    folders = {Path(name).parts[0] for name in tracked if "/" in name}
+    beside = [name for name in map(os.fsdecode, new) if name.split("/")[0] in folders]
+    return [name for name in [*tracked, *beside] if name and (ROOT / name).is_file()]
 
 
 def _is_result(name: str) -> bool:
@@ -64,7 +68,7 @@ def environment(checkout: Path) -> dict[str, str]:
     """
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     return {
-        **os.environ,
+        **elsewhere(os.environ),
         "PATH": path,
         "DVC_NO_ANALYTICS": "1",
         "DVC_SITE_CACHE_DIR": str(checkout / ".dvc" / "site"),

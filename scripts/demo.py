@@ -3,13 +3,16 @@
 `make demo`. The checkout itself is not changed.
 """
 
+import argparse
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-from scripts.checkout import copy_checkout, environment
+from resnet import params
+from resnet.errors import command_parser, run_stage
+from scripts.checkout import ROOT, copy_checkout, environment
 
 SMALL = {
     "data.source": "synthetic",
@@ -22,22 +25,23 @@ SMALL = {
 }
 
 
-def main() -> int:
-    """Run `dvc repro` in a copy and return its exit status."""
+def main(_arguments: argparse.Namespace) -> None:
+    """Run `dvc repro` in a copy; exits with its status."""
+    params.load(ROOT / "params.yaml")  # names what is wrong with it
     start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="resnet-demo-") as name:
         copy_checkout(Path(name), SMALL)
         status = subprocess.run(
             ["dvc", "repro"], cwd=name, env=environment(Path(name)), check=False
         ).returncode
-    if status == 0:
-        print(
-            f"\nThe demo took {time.monotonic() - start:.0f} s. It ran in a temporary copy, and "
-            "your checkout is unchanged.\n"
-            "Next: `make reproduce` trains on CIFAR-10, and README.md says what that costs."
-        )
-    return status
+    if status:
+        sys.exit(status)
+    print(
+        f"\nThe demo took {time.monotonic() - start:.0f} s. It ran in a temporary copy, and "
+        "your checkout is unchanged.\n"
+        "Next: `make reproduce` trains on CIFAR-10, and README.md says what that costs."
+    )
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_stage(main, command_parser("scripts.demo", __doc__))

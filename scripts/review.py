@@ -6,7 +6,6 @@ results themselves from git: neither checkpoints nor a DVC remote are needed.
 
 import argparse
 import os
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +17,7 @@ from resnet.results import intervals, review
 from resnet.results.provenance import WORKSPACE, stale_results
 from resnet.results.review import Row, Side
 from resnet.results.store import Reader, Store, read_workspace
+from scripts.git import commit, fetch_objects, git
 
 FAIL_ON = ("worse", "stale")
 
@@ -87,13 +87,9 @@ def _commit(name: str) -> str:
     """The commit's hash, which DVC needs: it confuses two names of one commit."""
     if name == WORKSPACE:
         return name
-    commit = _git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
-    if commit is None:
-        raise BenchmarkError(
-            f"{name!r} is not a commit of this repository; "
-            f"name a branch, a tag, a commit, or {WORKSPACE}"
-        )
-    return commit.strip()
+    found = commit(name, WORKSPACE)
+    fetch_objects(found)
+    return found
 
 
 def _diff(commits: Mapping[str, str], base: str, rev: str) -> Diff:
@@ -140,23 +136,16 @@ def _unreadable(errors: Any, name: str, is_rev: bool) -> set[str]:
     return found
 
 
-def _reader(commit: str) -> Reader:
-    return read_workspace if commit == WORKSPACE else partial(_read_commit, commit)
+def _reader(revision: str) -> Reader:
+    return read_workspace if revision == WORKSPACE else partial(_read_commit, revision)
 
 
-def _read_commit(commit: str, path: Path) -> str | None:
-    return _git("show", "--end-of-options", f"{commit}:./{path.as_posix()}")
-
-
-def _git(*arguments: str) -> str | None:
-    """What a git command prints; None where it fails."""
-    try:
-        done = subprocess.run(
-            ["git", *arguments], capture_output=True, text=True, errors="replace", check=False
-        )
-    except FileNotFoundError as error:
-        raise BenchmarkError("git is not installed, or not on PATH") from error
-    return done.stdout if done.returncode == 0 else None
+def _read_commit(revision: str, path: Path) -> str | None:
+    """The text of a file of a commit; None where it has no such file."""
+    name = path.as_posix()
+    if not git("ls-tree", "--name-only", revision, f"./{name}"):
+        return None
+    return git("show", "--end-of-options", f"{revision}:./{name}").decode(errors="replace")
 
 
 def main(arguments: argparse.Namespace) -> None:

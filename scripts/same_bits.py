@@ -11,7 +11,6 @@ import argparse
 import hashlib
 import io
 import re
-import subprocess
 import tarfile
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -33,6 +32,7 @@ from resnet.training.identity import code_hashes
 from resnet.training.record import MODELS
 from scripts import side_by_side
 from scripts.checkout import copy_checkout
+from scripts.git import commit, git
 
 LOCK = Path("dvc.lock")
 TRAINING = re.compile(r"train@(.+)-(\d+)")
@@ -48,9 +48,7 @@ class Row(NamedTuple):
 def main(arguments: argparse.Namespace) -> None:
     """Compare, and record where all is equal; raises BenchmarkError with what differs."""
     rows = recorded_rows(arguments.variants)
-    base = _git("rev-parse", "--verify", "--quiet", f"{arguments.base}^{{commit}}")
-    if not base:
-        raise BenchmarkError(f"{arguments.base!r} is not a commit of this repository")
+    base = commit(arguments.base)
     check_models(rows)
     with tempfile.TemporaryDirectory(prefix="same-bits-") as folder:
         before, after = Path(folder) / "before", Path(folder) / "after"
@@ -244,17 +242,10 @@ def _lock() -> dict[str, Any]:
     return dict(load_yaml(LOCK))
 
 
-def _extract(commit: str, target: Path) -> None:
+def _extract(revision: str, target: Path) -> None:
     """The files of a commit, as a folder of its own."""
-    archive = subprocess.run(["git", "archive", commit], capture_output=True, check=True).stdout
-    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+    with tarfile.open(fileobj=io.BytesIO(git("archive", revision))) as tar:
         tar.extractall(target, filter="data")
-
-
-def _git(*arguments: str) -> str:
-    command = ["git", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 if __name__ == "__main__":

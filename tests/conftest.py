@@ -14,9 +14,20 @@ import yaml
 from resnet import backend, params
 from resnet.device import Device
 from scripts.checkout import set_params
+from scripts.git import elsewhere
 from tests.support.checkout import ROOT
 
 os.environ.setdefault("GPU", "0")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _git_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Git without a person's configuration, and without the repository that a hook names."""
+    config = tmp_path_factory.mktemp("git") / "config"
+    config.write_text("[safe]\n\tdirectory = *\n")  # also where another user owns this checkout
+    os.environ.update(GIT_CONFIG_GLOBAL=str(config), GIT_CONFIG_NOSYSTEM="1")
+    for name in set(os.environ) - set(elsewhere(os.environ)):
+        del os.environ[name]
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """What a command prints, and its exit status, when it fails."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,12 @@ import pytest
 ROOT = Path(__file__).parents[1]
 COMMANDS = [
     *(f"stages.{path.stem}" for path in sorted((ROOT / "stages").glob("[!_]*.py"))),
-    *("scripts.plots", "scripts.review", "scripts.verify", "faults", "speed"),
+    *(
+        f"scripts.{path.stem}"
+        for path in sorted((ROOT / "scripts").glob("[!_]*.py"))
+        if "run_stage(" in path.read_text(encoding="utf-8")
+    ),
+    *("faults", "speed"),
 ]
 COMMAND = """
 import errno, os, signal
@@ -52,6 +58,19 @@ def test_an_expected_error_is_one_line(body: str, status: int, line: str) -> Non
     done = run(body, "41")
     assert (done.returncode, done.stderr) == (status, line)
     assert done.stdout == ("42\n" if status == 0 else "")
+
+
+def test_a_locale_without_a_character_prints_another() -> None:
+    code = COMMAND.format(body="print('91.50 † ± 0.21')")
+    done = subprocess.run(
+        [sys.executable, "-c", code, "1"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONIOENCODING": "latin-1"},
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout == "91.50 ? ± 0.21\n".encode("latin-1")
 
 
 def test_an_unexpected_error_keeps_its_traceback() -> None:
