@@ -1,8 +1,8 @@
 """Download CIFAR-10, or make synthetic images in its format, as params.yaml asks.
 
-Reads the archive or folder that the environment variable CIFAR10_ARCHIVE names, else the first of
-data.urls that has the official files. Writes data/cifar-10-batches-py/, each file checked by
-SHA-256.
+Reads the archive or folder that the environment variable CIFAR10_ARCHIVE names, else DVC's cache,
+else the first of data.urls that has the official files. Writes data/cifar-10-batches-py/, each file
+checked by SHA-256. Official files that are there already stay.
 """
 
 import argparse
@@ -10,7 +10,7 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,11 +18,23 @@ from resnet import params
 from resnet.data import archive, cifar10, synthetic
 from resnet.data.download import download
 from resnet.errors import BenchmarkError, command_parser, run_stage
-from resnet.files import exclusive_lock
+from resnet.files import exclusive_lock, replaced
 
 
 def main(_arguments: argparse.Namespace) -> None:
     fetch(params.load().data, cifar10.FOLDER, os.environ.get("CIFAR10_ARCHIVE", ""))
+
+
+def dvc_cache() -> Path | None:
+    """Where DVC's cache has its files by their MD5; None outside of a DVC repository."""
+    from dvc.exceptions import NotDvcRepoError
+    from dvc.repo import Repo  # takes a second to import
+
+    try:
+        with Repo(".") as repo:
+            return Path(repo.cache.local.path)
+    except NotDvcRepoError:
+        return None
 
 
 def fetch(
@@ -30,13 +42,17 @@ def fetch(
     target: Path,
     local: str = "",
     members: Mapping[str, cifar10.Member] = cifar10.OFFICIAL,
+    cache: Callable[[], Path | None] = dvc_cache,
 ) -> None:
     """Fill the folder `target` with the members and nothing else.
 
-    They come from `local`, the path of an archive or a folder, or from the URLs where it is empty.
-    Raises BenchmarkError with what was wrong with each source; `target` is then unchanged.
+    They come from `local`, the path of an archive or a folder. Where it is empty, they stay if they
+    are in `target` already, or come from `cache` or from the URLs. Raises BenchmarkError with what
+    was wrong with each source, and where synthetic images would replace files of which there is no
+    copy in the cache; `target` is then unchanged.
     """
     if data.source == "synthetic":
+        _refuse_to_lose(target, cache)
         sizes = data.synthetic
         synthetic.write(target, sizes.train_images, sizes.test_images, sizes.seed)
         print(
@@ -49,6 +65,8 @@ def fetch(
         print(f"{target}: extracted from {local}")
     elif _is_complete(target, members):
         print(f"{target}: already complete")
+    elif _from_cache(target, members, cache):
+        print(f"{target}: copied from DVC's cache")
     else:
         _from_urls(data.urls, target, members)
 
@@ -59,6 +77,56 @@ def _is_complete(target: Path, members: Mapping[str, cifar10.Member]) -> bool:
     except BenchmarkError:
         return False
     return {path.name for path in target.iterdir()} == set(members)
+
+
+def _from_cache(
+    target: Path, members: Mapping[str, cifar10.Member], cache: Callable[[], Path | None]
+) -> bool:
+    """Copy the members from DVC's cache; returns whether all of them are there."""
+    if not all(member.md5 for member in members.values()):
+        return False
+    root = cache()
+    paths = {name: _cached(root, member.md5) for name, member in members.items()}
+    if root is None or not all(path.is_file() for path in paths.values()):
+        return False
+    try:
+        with replaced(target) as partial:
+            partial.mkdir()
+            for name, path in paths.items():
+                shutil.copyfile(path, partial / name)
+            cifar10.check_official(partial, members)
+    except BenchmarkError:  # a damaged cache
+        return False
+    return True
+
+
+def _refuse_to_lose(target: Path, cache: Callable[[], Path | None]) -> None:
+    """Raise BenchmarkError where `target` has files that are neither synthetic nor in the cache."""
+    if not target.is_dir() or _is_synthetic(target):
+        return
+    root = cache()
+    for path in sorted(target.rglob("*")):
+        if path.is_file() and not _cached(root, _md5(path)).is_file():
+            raise BenchmarkError(
+                f"{path} would be lost, since DVC's cache has no copy: move {target} elsewhere; "
+                "CIFAR10_ARCHIVE can name it there"
+            )
+
+
+def _is_synthetic(target: Path) -> bool:
+    try:
+        return tuple(cifar10.class_names(target)) == synthetic.CLASS_NAMES
+    except BenchmarkError:
+        return False
+
+
+def _cached(root: Path | None, md5: str) -> Path:
+    return (root or Path()) / md5[:2] / md5[2:]
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()
 
 
 def _from_urls(urls: tuple[str, ...], target: Path, members: Mapping[str, cifar10.Member]) -> None:

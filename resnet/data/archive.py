@@ -23,6 +23,12 @@ OPENERS: dict[bytes, Callable[[IO[bytes]], Any]] = {
     b"BZh": bz2.BZ2File,
     b"\xfd7zXZ": lzma.LZMAFile,
 }
+OTHER_PACKINGS = {
+    b"PK\x03\x04": "a ZIP archive",
+    b"\x28\xb5\x2f\xfd": "compressed with Zstandard",
+    b"7z\xbc\xaf": "a 7z archive",
+    b"Rar!": "a RAR archive",
+}
 
 
 def extract_members(
@@ -30,8 +36,9 @@ def extract_members(
 ) -> None:
     """Extract the members of the archive or folder `source` to the folder `target`.
 
-    `target` is replaced as a whole or not at all. `source` is a tar archive, compressed or not, or
-    a folder: cifar-10-batches-py or one that contains it. No path that an archive names is ever
+    `target` is replaced as a whole or not at all. `source` is a tar archive, plain or compressed
+    with gzip, bzip2 or xz, which has the members in a folder cifar-10-batches-py at any depth or in
+    none; or it is such a folder or one that contains it. No path that an archive names is ever
     written to, and memory is bounded. Raises BenchmarkError that starts with `name` (default: the
     path of `source`) where a member is missing or not the official one, or where an archive is
     damaged or has an entry that no honest archive has.
@@ -64,6 +71,7 @@ def _from_folder(source: Path, target: Path, members: Mapping[str, Member], name
 
 
 def _from_tar(source: Path, target: Path, members: Mapping[str, Member], name: str) -> None:
+    _refuse_other_packing(source, name)
     largest = max(member.size for member in members.values())
     extracted = set()
     with source.open("rb") as file:
@@ -71,8 +79,12 @@ def _from_tar(source: Path, target: Path, members: Mapping[str, Member], name: s
         for info in _entries(stream, name):
             where = f"{name}: {info.name[:MAX_NAME]!r}"
             _refuse_hostile(info, largest, where)
-            folder, _, member = info.name.removeprefix("./").partition("/")
-            if info.isdir() or folder != FOLDER.name or member not in members:
+            *folders, member = info.name.removeprefix("./").split("/")
+            in_place = folders == [FOLDER.name]
+            elsewhere = not folders or folders[-1] == FOLDER.name  # as others pack it
+            if info.isdir() or member not in members or not (in_place or elsewhere):
+                continue
+            if not in_place and (member in extracted or info.size != members[member].size):
                 continue
             if info.size != members[member].size:
                 raise BenchmarkError(
@@ -97,6 +109,16 @@ def _entries(stream: "_Bounded", name: str) -> Iterator[tarfile.TarInfo]:
         raise
     except Exception as error:  # on hostile headers, tarfile raises more than its own errors
         raise BenchmarkError(f"{name}: not a tar archive, or a damaged one: {error}") from error
+
+
+def _refuse_other_packing(source: Path, name: str) -> None:
+    with source.open("rb") as file:
+        start = file.read(4)
+    for magic, kind in OTHER_PACKINGS.items():
+        if start.startswith(magic):
+            raise BenchmarkError(
+                f"{name}: {kind}, which is not read: unpack it and name the folder"
+            )
 
 
 def _refuse_hostile(info: tarfile.TarInfo, largest: int, where: str) -> None:

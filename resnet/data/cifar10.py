@@ -28,29 +28,50 @@ class Member(NamedTuple):
 
     size: int  # bytes
     sha256: str
+    md5: str = ""  # under which DVC's cache has it; it is trusted by its SHA-256 alone
 
 
 OFFICIAL: Mapping[str, Member] = {
     "data_batch_1": Member(
-        31_035_704, "54636561a3ce25bd3e19253c6b0d8538147b0ae398331ac4a2d86c6d987368cd"
+        31_035_704,
+        "54636561a3ce25bd3e19253c6b0d8538147b0ae398331ac4a2d86c6d987368cd",
+        "c99cafc152244af753f735de768cd75f",
     ),
     "data_batch_2": Member(
-        31_035_320, "766b2cef9fbc745cf056b3152224f7cf77163b330ea9a15f9392beb8b89bc5a8"
+        31_035_320,
+        "766b2cef9fbc745cf056b3152224f7cf77163b330ea9a15f9392beb8b89bc5a8",
+        "d4bba439e000b95fd0a9bffe97cbabec",
     ),
     "data_batch_3": Member(
-        31_035_999, "0f00d98ebfb30b3ec0ad19f9756dc2630b89003e10525f5e148445e82aa6a1f9"
+        31_035_999,
+        "0f00d98ebfb30b3ec0ad19f9756dc2630b89003e10525f5e148445e82aa6a1f9",
+        "54ebc095f3ab1f0389bbae665268c751",
     ),
     "data_batch_4": Member(
-        31_035_696, "3f7bb240661948b8f4d53e36ec720d8306f5668bd0071dcb4e6c947f78e9682b"
+        31_035_696,
+        "3f7bb240661948b8f4d53e36ec720d8306f5668bd0071dcb4e6c947f78e9682b",
+        "634d18415352ddfa80567beed471001a",
     ),
     "data_batch_5": Member(
-        31_035_623, "d91802434d8376bbaeeadf58a737e3a1b12ac839077e931237e0dcd43adcb154"
+        31_035_623,
+        "d91802434d8376bbaeeadf58a737e3a1b12ac839077e931237e0dcd43adcb154",
+        "482c414d41f54cd18b22e5b47cb7c3cb",
     ),
     "test_batch": Member(
-        31_035_526, "f53d8d457504f7cff4ea9e021afcf0e0ad8e24a91f3fc42091b8adef61157831"
+        31_035_526,
+        "f53d8d457504f7cff4ea9e021afcf0e0ad8e24a91f3fc42091b8adef61157831",
+        "40351d587109b95175f43aff81a1287e",
     ),
-    "batches.meta": Member(158, "f962466ef690d46b226450fb9aadc74ba4bc64a76aa526b5827fe4bc5c7125cb"),
-    "readme.html": Member(88, "4d1c3fb199d6a183ae03f5162b469d7bc04edf2fad9547bd5f224271d52f98e5"),
+    "batches.meta": Member(
+        158,
+        "f962466ef690d46b226450fb9aadc74ba4bc64a76aa526b5827fe4bc5c7125cb",
+        "5ff9c542aee3614f3951f8cda6e48888",
+    ),
+    "readme.html": Member(
+        88,
+        "4d1c3fb199d6a183ae03f5162b469d7bc04edf2fad9547bd5f224271d52f98e5",
+        "82949b010606e8171045e61c60921d12",
+    ),
 }
 
 

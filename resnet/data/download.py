@@ -22,6 +22,7 @@ CHUNK = 2**18  # bytes
 LIMIT = 512 * 2**20  # bytes: three times the archive of CIFAR-10
 MAX_CONNECTIONS = 200  # in all: a host that drops the connection every minute is slow, not dead
 MAX_VALIDATOR = 100  # characters: it is part of a file name
+CA_BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")  # variables of requests, in its order
 TEMPORARY = (408, 429, 500, 502, 503, 504)  # HTTP statuses that may be gone a moment later
 
 
@@ -175,6 +176,9 @@ class _Transfer:
             raise _ConnectionLost(_reason(error)) from error
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             raise BenchmarkError(f"{self.url}: {_reason(error)}") from error
+        except OSError as error:  # requests does not find the file of trusted certificates
+            where = next((name for name in CA_BUNDLES if os.environ.get(name)), self.url)
+            raise BenchmarkError(f"{where}: {error}") from error
 
     def _total(self, content_range: str, have: int) -> int | None:
         """The length of the whole file by a Content-Range, None where it is unknown."""
@@ -200,15 +204,13 @@ class _Transfer:
         if total is None:
             return
         if total > self.limit:
-            raise BenchmarkError(
-                f"{self.url}: announces {total:,} bytes, more than the limit of {self.limit:,}"
-            )
+            announced = f"announces {total:,} bytes, more than the limit of {self.limit:,}"
+            raise BenchmarkError(f"{self.url}: {announced}")
         folder = self.part.path.parent
         free = shutil.disk_usage(folder).free
         if total - have > free:
-            raise BenchmarkError(
-                f"{self.url}: {folder} needs {total - have:,} bytes, {free:,} are free"
-            )
+            needed = f"{folder} needs {total - have:,} bytes, {free:,} are free"
+            raise BenchmarkError(f"{self.url}: {needed}")
 
     def _append(self, response: requests.Response, total: int | None, have: int) -> None:
         """Write the body as it arrives."""
@@ -232,9 +234,8 @@ class _Transfer:
                     self.part.write(chunk)
                     progress.update(len(chunk))
             except urllib3.exceptions.ReadTimeoutError as error:
-                raise _ConnectionLost(
-                    f"silent for {self.timeout:g} s after {have:,} bytes"
-                ) from error
+                text = f"silent for {self.timeout:g} s after {have:,} bytes"
+                raise _ConnectionLost(text) from error
             except urllib3.exceptions.HTTPError as error:
                 raise _ConnectionLost(f"connection lost after {have:,} bytes") from error
         if total is not None and have < total:  # a range can be shorter than the missing bytes
@@ -244,9 +245,8 @@ class _Transfer:
 def _validator(response: requests.Response) -> str:
     """What If-Range may contain: an ETag that is not weak, else a date (RFC 9110, 13.1.5)."""
     etag = response.headers.get("ETag", "")
-    if etag and not etag.startswith("W/"):
-        return etag
-    return response.headers.get("Last-Modified", "")
+    strong = etag and not etag.startswith("W/")
+    return etag if strong else response.headers.get("Last-Modified", "")
 
 
 def _count(text: str) -> int | None:

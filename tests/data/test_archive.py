@@ -47,6 +47,26 @@ def test_other_entries_are_ignored(tmp_path: Path) -> None:
     assert files(tmp_path / "out") == CONTENTS
 
 
+@pytest.mark.parametrize("prefix", ["", "./", f"data/{FOLDER.name}/"])
+def test_an_archive_without_the_folder_or_with_it_deeper(tmp_path: Path, prefix: str) -> None:
+    extract_members(make_archive(tmp_path / "a.tar", prefix=prefix), tmp_path / "out", MEMBERS)
+    assert files(tmp_path / "out") == CONTENTS
+
+
+@pytest.mark.parametrize(
+    ("start", "kind"),
+    [
+        (b"PK\x03\x04", "a ZIP archive"),
+        (b"\x28\xb5\x2f\xfd", "compressed with Zstandard"),
+        (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+        (b"Rar!\x1a\x07", "a RAR archive"),
+    ],
+)
+def test_other_packings_are_named(tmp_path: Path, start: bytes, kind: str) -> None:
+    (tmp_path / "a").write_bytes(start + bytes(1000))
+    refused(tmp_path, tmp_path / "a", f"{kind}, which is not read: unpack it and name the folder")
+
+
 def test_replaces_the_folder(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "old").touch()

@@ -1,5 +1,7 @@
+import hashlib
 import io
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,12 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from resnet.data import cifar10 as cifar
+from resnet.data import synthetic
 from resnet.data.cifar10 import FOLDER
 from resnet.errors import BenchmarkError
 from resnet.params import Data, Synthetic
-from scripts.checkout import copy_checkout, environment
+from scripts.checkout import copy_checkout, environment, set_params
 from stages import fetch as stage
 from tests.support.archives import CONTENTS, MEMBERS, files, make_archive
+from tests.support.checkout import run
 from tests.support.connections import heard, listening
 from tests.support.loopback import Site, serve, status
 
@@ -180,6 +185,80 @@ def test_a_bad_local_archive_is_an_error(
         fetch(data, site.url, local=bad)
     assert not site.requests
     assert not (data / FOLDER.name).exists()
+
+
+def test_files_that_are_there_stay_and_those_in_dvcs_cache_are_copied(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    members = {
+        name: member._replace(md5=hashlib.md5(CONTENTS[name]).hexdigest())
+        for name, member in MEMBERS.items()
+    }
+    cache = tmp_path / "cache"
+    for name, content in CONTENTS.items():
+        path = cache / members[name].md5[:2] / members[name].md5[2:]
+        path.parent.mkdir(parents=True)
+        path.write_bytes(content)
+    target = data / FOLDER.name
+    stage.fetch(cifar10(), target, "", members, lambda: cache)
+    assert capsys.readouterr().out == f"{target}: copied from DVC's cache\n"
+    assert files(target) == CONTENTS
+    before = (target / "test_batch").stat().st_ino
+    stage.fetch(cifar10(), target, "", members, lambda: cache)
+    assert (target / "test_batch").stat().st_ino == before
+    shutil.rmtree(target)
+    path.write_bytes(b"damaged")
+    with pytest.raises(BenchmarkError, match=r"there is no URL"):
+        stage.fetch(cifar10(), target, "", members, lambda: cache)
+    assert not target.exists()
+
+
+def test_synthetic_images_replace_only_what_the_cache_has(data: Path, tmp_path: Path) -> None:
+    target, cache = data / FOLDER.name, tmp_path / "cache"
+    target.mkdir(parents=True)
+    (target / "mine").write_bytes(b"mine")
+    wanted = cifar10().model_copy(update={"source": "synthetic"})
+    with pytest.raises(BenchmarkError, match=f"^{target / 'mine'} would be lost, since DVC's"):
+        stage.fetch(wanted, target, cache=lambda: cache)
+    assert files(data) == {f"{FOLDER.name}/mine": b"mine"}
+    md5 = hashlib.md5(b"mine").hexdigest()
+    (cache / md5[:2]).mkdir(parents=True)
+    (cache / md5[:2] / md5[2:]).write_bytes(b"mine")
+    stage.fetch(wanted, target, cache=lambda: cache)
+    assert len(files(target)) == 8
+    stage.fetch(wanted, target, cache=lambda: None)  # its own are no loss
+
+
+def test_files_put_in_place_by_hand_survive_dvc_and_synthetic_images(tmp_path: Path) -> None:
+    """Under a real dvc, without a network: eight small files pose as the official ones."""
+    checkout, target = tmp_path / "checkout", tmp_path / "checkout" / FOLDER
+    changes = {
+        "data.source": "synthetic",
+        "data.synthetic": {"train_images": 10, "test_images": 10, "seed": 0},
+        "data.urls": [],
+    }
+    copy_checkout(checkout, changes)
+    synthetic.write(tmp_path / "official", 10, 10, seed=1)
+    cifar.write_meta(tmp_path / "official" / "batches.meta", tuple("abcdefghij"), 2)
+    official = files(tmp_path / "official")
+    with (checkout / "resnet" / "data" / "cifar10.py").open("a") as file:
+        file.write("\nOFFICIAL = {\n")
+        for name, content in official.items():
+            digests = [hashlib.new(kind, content).hexdigest() for kind in ("sha256", "md5")]
+            file.write(f"    {name!r}: Member({len(content)}, *{digests}),\n")
+        file.write("}\n")
+    shutil.copytree(tmp_path / "official", target)
+    assert "would be lost" in run(checkout, "dvc", "repro", "fetch", ok=False)
+    assert files(target) == official
+    set_params(checkout / "params.yaml", {"data.source": "cifar10"})
+    assert "already complete" in run(checkout, "dvc", "repro", "fetch")
+    assert files(target) == official
+    set_params(checkout / "params.yaml", {"data.source": "synthetic"})
+    run(checkout, "dvc", "repro", "fetch")
+    assert files(target) != official
+    set_params(checkout / "params.yaml", {"data.source": "cifar10"})
+    assert "copied from DVC's cache" in run(checkout, "dvc", "repro", "fetch")
+    assert files(target) == official
 
 
 KILLED = """
