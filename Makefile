@@ -1,8 +1,22 @@
 # `make` lists the targets. Everything runs in .venv, which is installed from requirements/.
+# GNU make 3.81, that of macOS, looks up commands on the caller's PATH unless a shell runs them
+SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(abspath $(BIN)):$(PATH)
+# where it is 1, pip refuses to install into .venv
+export PIP_USER := 0
+# a .venv of another Python than the one that is asked for is made again
+ifneq ($(origin PYTHON),file)
+ifneq ($(wildcard $(VENV)/pyvenv.cfg),)
+ASKED := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+ifeq ($(shell grep -c '^version *= *$(ASKED)' $(VENV)/pyvenv.cfg),0)
+$(info $(VENV) is of another Python than PYTHON=$(PYTHON): it is made again)
+$(shell rm -rf $(VENV))
+endif
+endif
+endif
 # GPU=1 installs TensorFlow's CUDA packages, GPU=0 does not; the default asks for an NVIDIA driver
 GPU ?= $(if $(shell command -v nvidia-smi 2>/dev/null),1,0)
 RUN := $(if $(filter 1,$(GPU)),gpu,run)
@@ -89,7 +103,9 @@ clean:  ## remove .venv, the states of unfinished trainings, and tool caches
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14) and \
 		"Python 3.11 to 3.13 is needed: TensorFlow has no wheels for others. Try PYTHON=python3.12")'
-	$(PYTHON) -m venv $(VENV)
+	@rm -rf $(VENV)
+	$(PYTHON) -m venv $(VENV) && $@ -m pip --version >/dev/null || { rm -rf $(VENV); \
+		echo "$(PYTHON) cannot make a virtual environment; on Debian, install python3-venv"; exit 1; }
 
 $(VENV)/.installed-%: requirements/%.lock | $(BIN)/python
 	python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<

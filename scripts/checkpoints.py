@@ -22,7 +22,6 @@ from resnet.errors import BenchmarkError, command_parser, run_stage
 from resnet.files import replaced
 from resnet.training.pending import Name, is_recorded, trainings
 from resnet.training.record import model_folder
-from resnet.training.resume import dvc_hash
 
 FOLDER = Path("checkpoints")
 REMOTE = "checkpoints"  # its name in .dvc/config
@@ -99,11 +98,16 @@ def pull() -> None:
 
 
 def _to_pull(name: Name, oid: str) -> bool:
-    """Whether an output is in the folder, but not in models/."""
-    folder = model_folder(*name)
-    if not object_path(FOLDER, oid).exists():
+    """Whether an output is in checkpoints/, but not all its files are in models/."""
+    listed = object_path(FOLDER, oid)
+    if not listed.exists():
         return False
-    return not folder.is_dir() or dvc_hash(folder) != oid
+    folder = model_folder(*name)
+    for file in json.loads(_content(listed)):
+        path = folder / file["relpath"]
+        if not path.is_file() or hashlib.md5(path.read_bytes()).hexdigest() != file["md5"]:
+            return True
+    return False
 
 
 def publish() -> None:

@@ -10,11 +10,12 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import vl_convert
+from dvc.utils.serialize import load_yaml
 
 from resnet.errors import BenchmarkError, command_parser, run_stage
 from resnet.files import replaced, write_text
@@ -24,7 +25,8 @@ from resnet.results.store import PICTURES
 def specifications(revisions: Iterable[str]) -> dict[str, dict[str, Any]]:
     """DVC's plots in Vega-Lite, by name: of the workspace, or of the revisions side by side.
 
-    Plots without data are left out.
+    Plots without data are left out. Raises BenchmarkError that names the file where DVC cannot read
+    a plot's data.
     """
     command = ["plots", "diff", *revisions] if revisions else ["plots", "show"]
     done = subprocess.run(
@@ -35,8 +37,30 @@ def specifications(revisions: Iterable[str]) -> dict[str, dict[str, Any]]:
     )
     if done.returncode != 0:
         raise BenchmarkError(f"dvc {' '.join(command)}: {' '.join(done.stderr.split())}")
-    found = json.loads(done.stdout)["data"]
-    return {name: drawn[0]["content"] for name, drawn in found.items() if drawn}
+    printed = json.loads(done.stdout)
+    if errors := printed.get("errors"):
+        first = errors[0]
+        where = next((str(first[key]) for key in ("source", "name") if first.get(key)), "a plot")
+        reason = " ".join(str(first.get("msg") or first.get("type")).split())
+        raise BenchmarkError(f"dvc {' '.join(command)}: {where}: {reason}; nothing was drawn")
+    found = {name: drawn[0]["content"] for name, drawn in printed["data"].items() if drawn}
+    if not revisions:
+        _check_drawn(found)
+    return found
+
+
+def _check_drawn(found: Mapping[str, Any]) -> None:
+    """Raise BenchmarkError where a plot is missing whose file is not one without rows."""
+    for plot in load_yaml("dvc.yaml")["plots"]:
+        ((name, definition),) = plot.items()
+        ((path, column),) = definition["y"].items()
+        lines = Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
+        columns = set(lines[0].split(",")) if lines else set()
+        if name not in found and (len(lines) > 1 or not {definition["x"], column} <= columns):
+            raise BenchmarkError(
+                f"{path}: DVC does not draw it: must have the columns {definition['x']} and "
+                f"{column}; run `dvc repro --force -s report`; nothing was drawn"
+            )
 
 
 def draw(specifications: dict[str, dict[str, Any]], folder: Path) -> list[str]:

@@ -15,6 +15,7 @@ README.md                                the tables
 import io
 import json
 import math
+import re
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -28,21 +29,22 @@ from resnet.errors import BenchmarkError
 from resnet.files import replaced, write_text
 from resnet.results.metrics import Metrics, Provenance, Results, parse, summarize
 from resnet.results.scores import Correct
-from resnet.schema import Schema
+from resnet.schema import Schema, short_repr
 from resnet.training import history
 
 METRICS = Path("metrics")
 PICTURES = METRICS / "pictures"
 CONFUSION_COLUMNS = ("actual", "predicted", "images")
-PUBLISHED_COLUMNS = (
-    "network",
-    "version",
-    "n",
-    "original_accuracy",
-    "original_seconds_per_epoch",
-    "paper_accuracy",
-    "source",
-)
+PUBLISHED_CELLS = {  # column to a pattern
+    "network": r"ResNet\d+v[12]",
+    "version": r"[12]",
+    "n": r"\d+|NA",
+    "original_accuracy": r"\d+\.\d+|-|NA",
+    "original_seconds_per_epoch": r"\d+|-|NA",
+    "paper_accuracy": r"\d+\.\d+(±\.\d+)?|-|NA",
+    "source": r".+",
+}
+PUBLISHED_COLUMNS = tuple(PUBLISHED_CELLS)
 
 Reader = Callable[[Path], str | None]  # the text of a file, None where there is no such file
 
@@ -168,7 +170,22 @@ class Store:
 
         `-` where there is none, `NA` where there can be none.
         """
-        return self._csv(self.root / "published.csv", PUBLISHED_COLUMNS)
+        path = self.root / "published.csv"
+        frame = self._csv(path, PUBLISHED_COLUMNS)
+        seen = set[str]()
+        for number, row in enumerate(frame.to_dict("records"), start=2):
+            for column, pattern in PUBLISHED_CELLS.items():
+                if not re.fullmatch(pattern, row[column]):
+                    raise BenchmarkError(
+                        f"{self._prefix}{path}, line {number}: {column} is "
+                        f"{short_repr(row[column])}: must match {pattern}"
+                    )
+            if row["network"] in seen:
+                raise BenchmarkError(
+                    f"{self._prefix}{path}, line {number}: a second row of {row['network']}"
+                )
+            seen.add(row["network"])
+        return frame
 
     def write_variant(self, variant: str, files: VariantFiles) -> None:
         """Write all files of a variant, or none where one cannot be written."""

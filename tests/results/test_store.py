@@ -11,7 +11,7 @@ import pytest
 from resnet.errors import BenchmarkError
 from resnet.results.metrics import Results
 from resnet.results.store import Store
-from tests.support.results import make_correct, make_results, write_results
+from tests.support.results import PUBLISHED_CSV, make_correct, make_results, write_results
 
 RESULTS = make_results(seeds=2, images=50, changes={"epochs": 2})
 
@@ -167,6 +167,27 @@ def test_published_results_that_cannot_be_read_are_one_line(tmp_path: Path, text
     with pytest.raises(BenchmarkError) as caught:
         Store(tmp_path).published()
     assert str(caught.value).startswith(f"{tmp_path / 'published.csv'}: ")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "where"),
+    [
+        ("ResNet32v1,1,5", "<<<<<<< HEAD\nResNet32v1,1,5", "line 3: network is '<<<<<<< HEAD'"),
+        ("ResNet32v1,1,5", "ResNet20v1,1,5", "line 3: a second row of ResNet20v1"),
+        ("92.16", "92,16", "line 2: network is '1'"),
+        ("92.16", "ninety", "line 2: original_accuracy is 'ninety'"),
+        ("ResNet32v1,1,5", "ResNet32v1,3,5", "line 3: version is '3'"),
+    ],
+)
+def test_every_row_of_the_published_results_is_checked(
+    tmp_path: Path, old: str, new: str, where: str
+) -> None:
+    text = PUBLISHED_CSV.read_text(encoding="utf-8")
+    (tmp_path / "published.csv").write_text(text.replace(old, new), encoding="utf-8")
+    with pytest.raises(BenchmarkError) as caught:
+        Store(tmp_path).published()
+    assert where in str(caught.value)
     assert "\n" not in str(caught.value)
 
 

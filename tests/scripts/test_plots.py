@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -71,6 +72,36 @@ def test_svg_of_the_workspace_and_of_two_commits(drawn: Path) -> None:
     command(drawn, "-m", "scripts.plots", "--out", "both", "main", "change")
     for path in (drawn / "both").iterdir():
         assert {"main", "change"} <= {text.split(": ")[0] for text in texts(path)}, path
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"\xff\xfea,b\n1,2\n", "metrics/plots/all/v1.csv: unable to read"),
+        (b"other,columns\n1,2\n", "learning curves v1: Could not find provided field ('epoch')"),
+        (b"junk\n", "metrics/plots/all/v1.csv: DVC does not draw it: must have"),
+    ],
+)
+def test_a_file_that_cannot_be_drawn_leaves_the_pictures(
+    drawn: Path, tmp_path: Path, content: bytes, reason: str
+) -> None:
+    checkout = Path(shutil.copytree(drawn, tmp_path / "checkout", symlinks=True))
+    command(checkout, "-m", "scripts.plots")
+    before = {path: path.read_bytes() for path in (checkout / "metrics/pictures").iterdir()}
+    (checkout / "metrics/plots/all/v1.csv").write_bytes(content)
+    done = subprocess.run(
+        [sys.executable, "-m", "scripts.plots"],
+        cwd=checkout,
+        env=environment(checkout),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert reason in done.stderr
+    assert done.stderr.startswith("plots: ")
+    assert done.stderr.count("\n") == 1
+    assert {path: path.read_bytes() for path in (checkout / "metrics/pictures").iterdir()} == before
 
 
 def test_a_folder_with_any_other_file_is_left_alone(drawn: Path) -> None:

@@ -5,11 +5,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from resnet.device import cpu_processor
 from resnet.results.metrics import Evaluation
 from scripts import verify
-from tests.support.results import make_run
+from tests.support.results import make_device, make_run
 
-HERE = make_run().evaluation
+CPU = make_device("some CPU", processor=cpu_processor(), gpu=False)
+RUN = make_run(device=CPU)
+HERE = RUN.evaluation
 ELSEWHERE = HERE.model_copy(update={"device": "another"})
 
 
@@ -36,9 +39,16 @@ def changed(errors: int = 0, loss: float = 0.0) -> dict[str, Any]:
 def test_scores_are_exact_in_the_same_place_and_close_elsewhere(
     scored: Evaluation, keys: list[str]
 ) -> None:
-    found = list(verify.score_mismatches(HERE, scored))
+    found = list(verify.score_mismatches(HERE, scored, verify.same_place(RUN, scored)))
     assert [line.split()[0] for line in found] == keys
     assert all("but the checkpoint scores" in line for line in found)
+
+
+def test_another_generation_of_the_processor_and_a_gpu_are_elsewhere() -> None:
+    assert verify.same_place(RUN, HERE)
+    assert not verify.same_place(make_run(device=make_device("some CPU", gpu=False)), HERE)
+    on_gpu = make_run()
+    assert not verify.same_place(on_gpu, on_gpu.evaluation)
 
 
 @pytest.mark.parametrize(
