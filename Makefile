@@ -11,7 +11,7 @@ export PIP_USER := 0
 ifneq ($(origin PYTHON),file)
 ifneq ($(wildcard $(VENV)/pyvenv.cfg),)
 ASKED := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
-ifeq ($(shell grep -c '^version *= *$(ASKED)' $(VENV)/pyvenv.cfg),0)
+ifeq ($(shell grep -cE '^version(_info)? *= *$(ASKED)\.' $(VENV)/pyvenv.cfg),0)
 $(info $(VENV) is of another Python than PYTHON=$(PYTHON): it is made again)
 $(shell rm -rf $(VENV))
 endif

@@ -53,6 +53,8 @@ STATE = r"\.resume/[^/]+/(epoch.*\.npz|identity\.json)"
 WARNING = r"warning: \.resume/.*damaged.*"
 UNREAD = r"- workspace: metrics/.*: model is not comparable"
 NAN = replaced_text('"accuracy": [0-9.]+', '"accuracy": NaN')
+DEMO = (sys.executable, "-m", "scripts.demo")
+OTHER_OWNER = {"GIT_TEST_ASSUME_DIFFERENT_OWNER": "1", "GIT_CONFIG_GLOBAL": "/dev/null"}
 SGD = {"recipes.original.optimizer": "sgd"}
 CASES = (
     Case("params.yaml: an unknown key", parameters({"train.epochs": 3})),
@@ -171,4 +173,66 @@ CASES = (
         "a read-only models", read_only("models"), new_files=STATE, resumes=True, location="models"
     ),
     Case("a read-only metrics", read_only("metrics"), EVALUATE, location="metrics"),
+    # other people's machines
+    Case(
+        "params.yaml: a tab",
+        changed("params.yaml", replaced_text("^  version", "\tversion")),
+        DEMO,
+        location="params.yaml",
+    ),
+    Case(
+        "published.csv with conflict markers",
+        changed("metrics/published.csv", replaced_text("^ResNet32v1", "<<<<<<< HEAD\nResNet32v1")),
+        stage("report"),
+        location="line 3",
+    ),
+    Case(
+        "a ZIP archive",
+        archive(lambda _: b"PK\x03\x04" + random_bytes(b"")),
+        stage("fetch"),
+        {"CIFAR10_ARCHIVE": "archive"},
+        location="unpack it",
+    ),
+    Case(
+        "synthetic images over files put in place by hand",
+        changed("data/cifar-10-batches-py/batches.meta", random_bytes),
+        stage("fetch"),
+        location="would be lost",
+    ),
+    Case(
+        "REQUESTS_CA_BUNDLE: no such file",
+        parameters({"data.source": "cifar10", "data.urls": ["https://localhost/cifar.tar.gz"]}),
+        stage("fetch"),
+        {"REQUESTS_CA_BUNDLE": "/no/such/file"},
+        location="REQUESTS_CA_BUNDLE",
+        new_files="data/download/lock",
+    ),
+    Case(
+        "plots: a file without the columns",
+        changed("metrics/plots/all/v1.csv", lambda _: b"other,columns\n1,2\n"),
+        (sys.executable, "-m", "scripts.plots"),
+        location="learning curves v1",
+    ),
+    Case("review: a checkout of another user", nothing, REVIEW, OTHER_OWNER, location="dubious"),
+    Case("demo: a checkout of another user", nothing, DEMO, OTHER_OWNER, location="dubious"),
+    Case(
+        "review: GIT_DIR of a hook in another repository",
+        nothing,
+        REVIEW,
+        {"GIT_DIR": "/no/such/.git", "GIT_INDEX_FILE": "/no/such/index"},
+        output=r"# `HEAD` → `workspace`",
+    ),
+    Case(
+        "review: files that systems drop into folders",
+        changed("metrics/runs/.DS_Store", random_bytes),
+        (*REVIEW, "--fail-on", "stale"),
+        output=r"# `HEAD` → `workspace`",
+    ),
+    Case(
+        "report in a locale without the marks of the tables",
+        nothing,
+        stage("report"),
+        {"PYTHONIOENCODING": "ascii"},
+        output=r"\? The accuracy at the best epoch .*",
+    ),
 )

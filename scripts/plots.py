@@ -21,6 +21,8 @@ from resnet.errors import BenchmarkError, command_parser, run_stage
 from resnet.files import replaced, write_text
 from resnet.results.store import PICTURES
 
+DROPPED = re.compile(r"\.DS_Store|\._.*|\.directory|Thumbs\.db|desktop\.ini")  # by systems
+
 
 def specifications(revisions: Iterable[str]) -> dict[str, dict[str, Any]]:
     """DVC's plots in Vega-Lite, by name: of the workspace, or of the revisions side by side.
@@ -68,7 +70,8 @@ def draw(specifications: dict[str, dict[str, Any]], folder: Path) -> list[str]:
 
     Raises BenchmarkError where the folder contains anything else, which would be lost.
     """
-    if other := [path for path in folder.glob("*") if path.suffix != ".svg"]:
+    others = (path for path in folder.glob("*") if path.suffix != ".svg")
+    if other := [path for path in others if not DROPPED.fullmatch(path.name)]:
         raise BenchmarkError(
             f"{folder} contains {other[0].name}, which is not an SVG file; "
             "name a folder for the plots alone"

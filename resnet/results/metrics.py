@@ -135,6 +135,8 @@ class Results:
         return list(dict.fromkeys(version for version in found if version is not None))
 
 
+LARGEST = 1e9  # of seconds and losses: beyond, a file was edited by hand
+
 R = TypeVar("R", Metrics, Provenance, TrainingRecord)
 
 
@@ -163,6 +165,13 @@ def summarize(runs: Sequence[Run]) -> Metrics:
     Raises BenchmarkError where the seeds do not belong to one experiment.
     """
     _check_same(runs)
+    for run in runs:
+        seconds, loss = run.training.seconds_per_epoch, run.evaluation.loss
+        if max(seconds, loss) > LARGEST:
+            raise BenchmarkError(
+                f"seed {run.seed}: seconds_per_epoch {seconds:g} and loss {loss:g}: "
+                f"must be at most {LARGEST:g}"
+            )
     accuracies = [run.evaluation.accuracy for run in runs]
     return Metrics(
         schema=(1,),

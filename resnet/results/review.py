@@ -107,8 +107,6 @@ def seconds_row(variant: str, before: Side, after: Side, synthetic_changed: bool
     if times[0] == times[1]:
         return Row(variant, (*shown, _signed(0.0)), NOISE, "the same times")
     interval = mean_interval(*times)
-    if not np.isfinite(interval).all():  # absurd times, whose squares are no numbers
-        return Row(variant, (*shown, NONE), NOT_COMPARABLE, "times too large to compare")
     if interval.low == interval.high:  # equal times of every seed do not show how times vary
         difference = _signed(interval.difference)
         return Row(variant, (*shown, difference), NOISE, "no spread on either side")

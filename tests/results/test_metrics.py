@@ -60,6 +60,12 @@ def test_the_same_seed_twice_is_refused() -> None:
         summarize([make_run(seed=1), make_run(seed=1)])
 
 
+def test_absurd_times_are_refused() -> None:
+    runs = [make_run(seed=seed, seconds=1e308) for seed in (0, 1)]
+    with pytest.raises(BenchmarkError, match=r"^seed 0: seconds_per_epoch 1e\+308 and loss 0.43: "):
+        summarize(runs)
+
+
 def test_seeds_may_be_trained_on_different_devices() -> None:
     jax = make_device("another", backend="jax", float32_products="tf32")
     assert summarize([make_run(seed=0), make_run(seed=1, device=jax)]).seeds == 2

@@ -92,8 +92,8 @@ def test_other_code_and_parameters_are_named_with_the_variants(clone: Path) -> N
         "model, ResNet32v1: train ran with a different `resnet/training/loop.py`, "
         "`recipes.original` in `params.yaml`",
         "model: train ran with a different `model` in `params.yaml`",
-        "the tables: report ran with a different `model` in `params.yaml`, "
-        "`recipes` in `params.yaml`",
+        "the tables: report ran with a different `resnet/training/loop.py`, "
+        "`model` in `params.yaml`, `recipes` in `params.yaml`",
     ]
     assert sorted(stale(clone, "main")) == sorted(f"- `workspace`: {line}" for line in expected)
     git(clone, "commit", "--quiet", "--all", "-m", "change")
