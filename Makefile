@@ -7,13 +7,13 @@ BIN := $(VENV)/bin
 export PATH := $(abspath $(BIN)):$(PATH)
 # where it is 1, pip refuses to install into .venv
 export PIP_USER := 0
-# a .venv of another Python than the one that is asked for is made again
 ifneq ($(origin PYTHON),file)
 ifneq ($(wildcard $(VENV)/pyvenv.cfg),)
+ifneq ($(MAKECMDGOALS),clean)
 ASKED := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 ifeq ($(shell grep -cE '^version(_info)? *= *$(ASKED)\.' $(VENV)/pyvenv.cfg),0)
-$(info $(VENV) is of another Python than PYTHON=$(PYTHON): it is made again)
-$(shell rm -rf $(VENV))
+$(error $(VENV) has another Python than PYTHON=$(PYTHON); `make clean` removes it)
+endif
 endif
 endif
 endif
@@ -25,7 +25,7 @@ RUN := $(if $(filter 1,$(GPU)),gpu,run)
 PULL = python -m scripts.checkpoints pull
 
 .PHONY: help demo test check format reproduce table retrain verify publish same-bits review plots \
-	speed faults lock clean
+	merge speed faults lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -56,6 +56,7 @@ table: $(VENV)/.installed-$(RUN)  ## train the whole table: VARIANTS="model ..."
 	@python -m scripts.table $(VARIANTS) $(and $(SEEDS),--seeds $(SEEDS))
 
 retrain: $(VENV)/.installed-$(RUN)  ## train once more and compare: VARIANT=model SEED=0 EPOCHS=3
+	@dvc repro --quiet preprocess
 	@python -m scripts.retrain $(VARIANT) $(SEED) $(and $(EPOCHS),--epochs $(EPOCHS))
 
 verify: $(VENV)/.installed-$(RUN)  ## evaluate the checkpoints again and compare with metrics/
@@ -63,6 +64,7 @@ verify: $(VENV)/.installed-$(RUN)  ## evaluate the checkpoints again and compare
 	@python -m scripts.verify
 
 publish: $(VENV)/.installed-$(RUN)  ## put the weights of the listed variants in checkpoints/
+	@$(PULL)
 	@python -m scripts.checkpoints publish
 
 same-bits: BASE := HEAD
@@ -76,6 +78,9 @@ review: $(VENV)/.installed-$(RUN)  ## compare commits: BASE=main REV=workspace F
 
 plots: $(VENV)/.installed-$(RUN)  ## draw DVC's plots as SVG, in metrics/pictures
 	@python -m scripts.plots
+
+merge: $(VENV)/.installed-$(RUN)  ## resolve `git merge` of two branches that trained variants
+	@python -m scripts.merge
 
 PARTS ?=
 speed: $(VENV)/.installed-dev  ## measure speed, an hour: PARTS="implementations depths ..."

@@ -5,6 +5,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import socket
 import time
@@ -20,6 +21,7 @@ UNSUPPORTED = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 # real errors: its content may be lost.
 FOLDER_UNSUPPORTED = UNSUPPORTED | {errno.EBADF, errno.EIO}
 FLOCK_UNSUPPORTED = UNSUPPORTED | {errno.ENOLCK}  # NFS without a lock manager, Lustre
+LEFT_BEHIND = re.compile(r"\.DS_Store|\._.*|\.directory|Thumbs\.db|desktop\.ini")  # by systems
 _warned: set[str] = set()
 
 

@@ -40,5 +40,6 @@ def load(variant: str | Path, seed: int = 0) -> "keras.Model":
     mean = np.load(folder / PIXEL_MEAN)
     images = keras.Input(network.input_shape[1:], dtype="uint8")
     x = layers.Rescaling(1 / 255, dtype="float32")(images)
-    x = layers.Normalization(axis=(1, 2, 3), mean=mean, variance=np.ones_like(mean))(x)
+    subtract = layers.Normalization((1, 2, 3), mean, np.ones_like(mean), dtype="float32")
+    x = subtract(x)
     return keras.Model(images, network(x), name=folder.parent.name)

@@ -1,11 +1,13 @@
 """The trained weights in git: checkpoints/, a remote of DVC's that every clone has.
 
-`pull` fetches the weights that dvc.lock asks for and that are in the folder but not in models/;
-make calls it before every target. `publish` brings the folder up to date: afterwards it has the
-weights of every listed variant that is trained, and nothing else.
+`pull` fetches the weights that dvc.lock asks for and that are in the folder, but not in models/ and
+DVC's cache; make calls it after the installation and before the targets that may need weights.
+`publish` brings the folder up to date: afterwards it has the weights of every listed variant that
+is trained, and nothing else.
 """
 
 import argparse
+import configparser
 import hashlib
 import json
 import shutil
@@ -20,7 +22,8 @@ import yaml
 from resnet import params
 from resnet.errors import BenchmarkError, command_parser, run_stage
 from resnet.files import replaced
-from resnet.training.pending import Name, is_recorded, trainings
+from resnet.results.provenance import stage_changes
+from resnet.training.pending import Name, trainings
 from resnet.training.record import model_folder
 
 FOLDER = Path("checkpoints")
@@ -37,10 +40,13 @@ def recorded() -> dict[Name, Mapping[str, Any]]:
     try:
         stages = yaml.safe_load(LOCK.read_text(encoding="utf-8"))["stages"]
         names = (Name(name, seed) for name in settings.variants for seed in settings.seeds)
-        return {name: stages[name.stage] for name in names if name.stage in stages}
-    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError) as error:
+        found = {name: stages[name.stage] for name in names if name.stage in stages}
+        for stage in found.values():
+            output(stage)
+    except (yaml.YAMLError, UnicodeDecodeError, LookupError, TypeError) as error:
         reason = " ".join(str(error).split())
         raise BenchmarkError(f"{LOCK}: not a lock file of DVC's: {reason[:200]}") from error
+    return found
 
 
 def output(stage: Mapping[str, Any]) -> str:
@@ -94,20 +100,36 @@ def pull() -> None:
     if reason:
         print(f"checkpoints: the trained weights are not pulled: {reason}")
     else:
-        print(f"checkpoints: pulled the weights of {len(names)} trainings to models/")
+        plural = "s" * (len(names) > 1)
+        print(f"checkpoints: pulled the weights of {len(names)} training{plural} to models/")
 
 
 def _to_pull(name: Name, oid: str) -> bool:
-    """Whether an output is in checkpoints/, but not all its files are in models/."""
+    """Whether an output is in checkpoints/, but not all its files are in models/ and the cache.
+
+    DVC trains again where its cache lacks a file, also if models/ has it.
+    """
     listed = object_path(FOLDER, oid)
     if not listed.exists():
         return False
     folder = model_folder(*name)
     for file in json.loads(_content(listed)):
         path = folder / file["relpath"]
+        if not object_path(cache_folder(), file["md5"]).is_file():
+            return True
         if not path.is_file() or hashlib.md5(path.read_bytes()).hexdigest() != file["md5"]:
             return True
-    return False
+    return not object_path(cache_folder(), oid).is_file()
+
+
+def cache_folder() -> Path:
+    """DVC's cache, by the repository's configuration; DVC itself takes a second to ask."""
+    for path in (Path(".dvc/config.local"), Path(".dvc/config")):
+        config = configparser.ConfigParser(interpolation=None)
+        config.read(path, encoding="utf-8")
+        if found := config.get("cache", "dir", fallback=""):
+            return path.parent / found
+    return Path(".dvc/cache")
 
 
 def publish() -> None:
@@ -120,13 +142,14 @@ def publish() -> None:
     for variant, size in sizes.items():
         if size > LARGEST_VARIANT:
             raise BenchmarkError(
-                f"the weights of {variant} take {size / 1e6:.0f} MB, and a variant may take "
-                f"{LARGEST_VARIANT / 1e6:.0f} in git: take it off variants, its results stay shown"
+                f"the weights of {variant} take {size / 1e6:.0f} MB; the limit in git is "
+                f"{LARGEST_VARIANT / 1e6:.0f} MB per variant: take it off variants, its results "
+                "stay shown"
             )
     if sum(sizes.values()) > LARGEST:
         raise BenchmarkError(
-            f"all weights take {sum(sizes.values()) / 1e6:.0f} MB, and git may have "
-            f"{LARGEST / 1e6:.0f}: take a variant off variants, its results stay shown"
+            f"all weights take {sum(sizes.values()) / 1e6:.0f} MB; the limit in git is "
+            f"{LARGEST / 1e6:.0f} MB: take a variant off variants, its results stay shown"
         )
     for target, source in wanted.items():
         if not target.exists() or target.read_bytes() != source.read_bytes():
@@ -148,31 +171,45 @@ def _wanted() -> tuple[dict[Path, Path], dict[str, int]]:
     wanted, sizes = dict[Path, Path](), dict[str, int]()
     with Repo(".") as repo:
         cache = Path(repo.cache.legacy.path)
+        cached = [Path(out.def_path) for out in repo.index.outs if out.use_cache]
         stages = trainings(repo)
         for name, locked in recorded().items():
-            if not is_recorded(stages[name]):
+            stage = stages[name]
+            if changed := [f"{what} {item}" for what, item in stage_changes(stage, cached)]:
                 raise BenchmarkError(
-                    f"{name.stage} ran with other code, values or data than there are here: run "
-                    "`dvc repro` or `make same-bits`, or take it off variants"
+                    f"{name.stage}: {changed[0]}: run `dvc repro` or `make same-bits`, or take it "
+                    "off variants"
                 )
-            try:
-                files = list(objects(cache, output(locked)))
-            except BenchmarkError as error:
-                raise BenchmarkError(f"{error}: `dvc repro {name.stage}` makes it") from error
-            repo.stage_cache.save(stages[name])  # `make same-bits` leaves this to be done
+            root, files = _complete(output(locked), cache)
             size = sum(path.stat().st_size for path in files)
             sizes[name.variant] = sizes.get(name.variant, 0) + size
-            for path in (*files, _run_cache_entry(cache, locked)):
-                wanted[FOLDER / path.relative_to(cache)] = path
+            entry = _run_cache_entry(locked, cache) or _run_cache_entry(locked, FOLDER)
+            if entry is None:  # `make same-bits` leaves this to be done
+                repo.stage_cache.save(stage)
+                entry = _run_cache_entry(locked, cache)
+            wanted |= {FOLDER / path.relative_to(root): path for path in files}
+            if entry:
+                wanted[FOLDER.joinpath(*entry.parts[-4:])] = entry
     return wanted, sizes
 
 
-def _run_cache_entry(cache: Path, locked: Mapping[str, Any]) -> Path:
-    """The file in DVC's run cache that records a training."""
-    for path in (cache / "runs").glob("*/*/*"):
+def _complete(oid: str, cache: Path) -> tuple[Path, list[Path]]:
+    """Where an output is complete, in DVC's cache or in checkpoints/, and its files there."""
+    missing = []
+    for root in (cache, FOLDER):
+        try:
+            return root, list(objects(root, oid))
+        except BenchmarkError as error:
+            missing.append(str(error))
+    raise BenchmarkError("; ".join(missing))
+
+
+def _run_cache_entry(locked: Mapping[str, Any], root: Path) -> Path | None:
+    """The file in a run cache that records a training."""
+    for path in sorted((root / "runs").glob("*/*/*")):
         if yaml.safe_load(path.read_text(encoding="utf-8")) == locked:
             return path
-    raise BenchmarkError(f"{cache}/runs: no record of `{locked['cmd']}`; run `dvc commit`")
+    return None
 
 
 COMMANDS = {"pull": pull, "publish": publish}

@@ -21,7 +21,8 @@ def _local_variables() -> tuple[str, ...]:
 
 def elsewhere(env: Mapping[str, str]) -> dict[str, str]:
     """An environment for commands in another repository than the one git may have named in it."""
-    return {name: value for name, value in env.items() if name not in _local_variables()}
+    local = {name for name in _local_variables() if not name.startswith("GIT_CONFIG")}  # settings
+    return {name: value for name, value in env.items() if name not in local}
 
 
 def git(*arguments: str, cwd: Path | None = None) -> bytes:

@@ -10,7 +10,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +18,21 @@ import vl_convert
 from dvc.utils.serialize import load_yaml
 
 from resnet.errors import BenchmarkError, command_parser, run_stage
-from resnet.files import replaced, write_text
+from resnet.files import LEFT_BEHIND, replaced, write_text
+from resnet.results.provenance import WORKSPACE
 from resnet.results.store import PICTURES
+from scripts.git import commit, fetch_objects
 
-DROPPED = re.compile(r"\.DS_Store|\._.*|\.directory|Thumbs\.db|desktop\.ini")  # by systems
 
-
-def specifications(revisions: Iterable[str]) -> dict[str, dict[str, Any]]:
+def specifications(revisions: Sequence[str]) -> dict[str, dict[str, Any]]:
     """DVC's plots in Vega-Lite, by name: of the workspace, or of the revisions side by side.
 
     Plots without data are left out. Raises BenchmarkError that names the file where DVC cannot read
     a plot's data.
     """
+    for revision in revisions:
+        if revision != WORKSPACE:
+            fetch_objects(commit(revision))
     command = ["plots", "diff", *revisions] if revisions else ["plots", "show"]
     done = subprocess.run(
         [sys.executable, "-m", "dvc", *command, "--json"],
@@ -71,7 +74,7 @@ def draw(specifications: dict[str, dict[str, Any]], folder: Path) -> list[str]:
     Raises BenchmarkError where the folder contains anything else, which would be lost.
     """
     others = (path for path in folder.glob("*") if path.suffix != ".svg")
-    if other := [path for path in others if not DROPPED.fullmatch(path.name)]:
+    if other := [path for path in others if not LEFT_BEHIND.fullmatch(path.name)]:
         raise BenchmarkError(
             f"{folder} contains {other[0].name}, which is not an SVG file; "
             "name a folder for the plots alone"

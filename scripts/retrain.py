@@ -77,7 +77,10 @@ def main(arguments: argparse.Namespace) -> None:
     if not results or seed not in runs:
         raise BenchmarkError(f"metrics/ has no results of {variant} with seed {seed}")
     recorded = results.runs[runs[seed]].training
-    epochs = arguments.epochs or recorded.epochs
+    histories = store.histories(variant, results)
+    if not histories:
+        raise BenchmarkError(f"{store.histories_path(variant)}: no histories to compare with")
+    old, epochs = histories[runs[seed]], arguments.epochs or recorded.epochs
     if not 1 <= epochs <= recorded.epochs:
         raise BenchmarkError(f"--epochs is {epochs}: must be from 1 to {recorded.epochs}")
     if not (arrays.FOLDER / "train").is_dir():
@@ -94,7 +97,6 @@ def main(arguments: argparse.Namespace) -> None:
         text = (folder / RECORD).read_text(encoding="utf-8")
         record = parse(TrainingRecord, text, RECORD)
         new = pd.read_csv(folder / HISTORY)
-    old = store.histories(variant, results)[runs[seed]]
     changed = identity_changes(recorded, record)
     found = list(differences(recorded, old, record, new))
     same = "equal: the history to the last digit" + (

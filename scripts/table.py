@@ -1,6 +1,7 @@
-"""Train the original's whole table: list its variants in params.yaml, and run `dvc repro`.
+"""Train the original's whole table, or the variants and seeds that are named.
 
-What that costs is said first. It is safe to interrupt: the next call resumes.
+Adds the variants to those that params.yaml lists, says what their trainings cost, and runs
+`dvc repro` for them and the tables. It is safe to interrupt: the next call resumes.
 """
 
 import argparse
@@ -14,6 +15,7 @@ from dvc.utils.serialize import modify_yaml
 
 from resnet import params
 from resnet.errors import BenchmarkError, command_parser, run_stage
+from resnet.params import Params
 from resnet.results.provenance import stage_changes
 from resnet.training import cost
 from resnet.training.pending import Name, trainings
@@ -29,46 +31,75 @@ ORIGINAL = (  # the networks that the original has results of; model is ResNet20
 )
 
 
-def add_to_listed(variants: Sequence[str], seeds: Sequence[int]) -> None:
-    """Add to `variants` of params.yaml, and set `seeds` if there are any; comments stay."""
+def add_to_listed(variants: Sequence[str], seeds: Sequence[int]) -> Params:
+    """Add to `variants` of params.yaml, whose comments stay; returns what it has then.
+
+    Raises BenchmarkError, and changes nothing, for a variant without a section, and for a seed that
+    is not among `seeds`, which all listed variants share.
+    """
     settings = params.load()
     if unknown := [name for name in variants if name not in settings.sections]:
         known = ", ".join(settings.sections)
         raise BenchmarkError(f"{params.PATH} has no section {unknown[0]}; there are {known}")
-    missing = [name for name in variants if name not in settings.variants]
-    changes: dict[str, Any] = {}
-    if missing:
-        changes["variants"] = [*settings.variants, *missing]
-    if seeds and tuple(seeds) != settings.seeds:
-        changes["seeds"] = list(seeds)
-    if changes:
-        with modify_yaml(str(params.PATH)) as values:
-            values.update(changes)
-        print(f"{params.PATH}: changed {' and '.join(changes)}; commit it with the results")
+    if other := [seed for seed in seeds if seed not in settings.seeds]:
+        listed = ", ".join(map(str, settings.seeds))
+        raise BenchmarkError(
+            f"{other[0]} is not among seeds of {params.PATH}: {listed}; add it there, and every "
+            "listed variant is trained with it"
+        )
+    missing = [name for name in dict.fromkeys(variants) if name not in settings.variants]
+    if not missing:
+        return settings
+    with modify_yaml(str(params.PATH)) as values:
+        values["variants"] = [*settings.variants, *missing]
+    print(f"{params.PATH}: added {', '.join(missing)} to variants; commit it with the results")
+    return params.load()
 
 
-def to_train(repo: Any) -> list[Name]:
+def not_trained(repo: Any) -> list[Name]:
     """The trainings that are not done, by code and values: the data may not be here yet."""
     cached = [Path(out.def_path) for out in repo.index.outs if out.use_cache]
     return [name for name, stage in trainings(repo).items() if any(stage_changes(stage, cached))]
 
 
+def dvc(*arguments: str) -> None:
+    """Run dvc; exits with its status if that is not 0."""
+    with subprocess.Popen([sys.executable, "-m", "dvc", *arguments]) as process:
+        try:
+            status = process.wait()
+        except KeyboardInterrupt:  # dvc gets it from the terminal, and waits for a training to save
+            process.wait()
+            raise
+    if status:
+        sys.exit(status)
+
+
 def main(arguments: argparse.Namespace) -> None:
     from dvc.repo import Repo
 
-    add_to_listed(arguments.variants or ORIGINAL, arguments.seeds)
-    settings = params.load()
+    variants = list(dict.fromkeys(arguments.variants)) or list(ORIGINAL)
+    settings = add_to_listed(variants, arguments.seeds)
+    seeds = arguments.seeds or settings.seeds
+    wanted = [Name(variant, seed) for variant in variants for seed in seeds]
     with Repo(".") as repo:
-        names = to_train(repo)
-    time = cost.estimate([settings.variant(name.variant) for name in names], cost.timed())
-    print(f"{len(names)} trainings to run{time and f': {time}'}", flush=True)
-    status = subprocess.run([sys.executable, "-m", "dvc", "repro"], check=False).returncode
-    if status:
-        sys.exit(status)
+        missing = [name for name in not_trained(repo) if name in wanted]
+    time = cost.estimate([settings.variant(name.variant) for name in missing], cost.timed())
+    plural = "s" * (len(missing) != 1)
+    print(f"{len(missing)} training{plural} to run{time and f': {time}'}", flush=True)
+    dvc("repro", *(name.stage for name in wanted))
+    with Repo(".") as repo:
+        incomplete = {name.variant for name in not_trained(repo)}
+    if complete := [f"evaluate@{name}" for name in variants if name not in incomplete]:
+        dvc("repro", *complete)
+        dvc("repro", "--single-item", "report")
+    if rest := [name for name in variants if name in incomplete]:
+        print(f"not evaluated, since seeds are missing: {', '.join(rest)}")
 
 
 if __name__ == "__main__":
     command = command_parser("scripts.table", __doc__)
     command.add_argument("variants", metavar="VARIANT", nargs="*", help="default: the original's")
-    command.add_argument("--seeds", metavar="SEED", nargs="+", type=int, default=[])
+    command.add_argument(
+        "--seeds", metavar="SEED", nargs="+", type=int, default=[], help="default: all"
+    )
     run_stage(main, command)

@@ -2,9 +2,9 @@
 
 The comparison is exact where the evaluation ran on this CPU and backend. Elsewhere, and on a GPU,
 which may choose other kernels in each process, a seed may differ by 2 errors and by 1e-4 of the
-loss. Times are not checked. A checkpoint that was trained
-with other code or parameters than those of this checkout is a mismatch, too, and so is one that
-answers otherwise where `resnet.pretrained.load` gives it the raw images.
+loss. Times are not checked. It is also a mismatch if a checkpoint was trained with other code or
+parameters than those of this checkout, or if the model of `resnet.pretrained.load` answers
+differently.
 """
 
 import argparse

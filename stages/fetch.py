@@ -18,7 +18,7 @@ from resnet import params
 from resnet.data import archive, cifar10, synthetic
 from resnet.data.download import download
 from resnet.errors import BenchmarkError, command_parser, run_stage
-from resnet.files import exclusive_lock, replaced
+from resnet.files import LEFT_BEHIND, exclusive_lock, replaced
 
 
 def main(_arguments: argparse.Namespace) -> None:
@@ -76,7 +76,8 @@ def _is_complete(target: Path, members: Mapping[str, cifar10.Member]) -> bool:
         cifar10.check_official(target, members)
     except BenchmarkError:
         return False
-    return {path.name for path in target.iterdir()} == set(members)
+    names = {path.name for path in target.iterdir() if not LEFT_BEHIND.fullmatch(path.name)}
+    return names == set(members)
 
 
 def _from_cache(
@@ -106,6 +107,8 @@ def _refuse_to_lose(target: Path, cache: Callable[[], Path | None]) -> None:
         return
     root = cache()
     for path in sorted(target.rglob("*")):
+        if LEFT_BEHIND.fullmatch(path.name):
+            continue
         if path.is_file() and not _cached(root, _md5(path)).is_file():
             raise BenchmarkError(
                 f"{path} would be lost, since DVC's cache has no copy: move {target} elsewhere; "

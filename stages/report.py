@@ -5,11 +5,11 @@ metrics/plots/all/, and prints the tables.
 """
 
 import argparse
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
 from resnet import params
-from resnet.errors import command_parser, run_stage
+from resnet.errors import BenchmarkError, command_parser, run_stage
 from resnet.results import plots, tables
 from resnet.results.metrics import Results
 from resnet.results.stale import is_stale
@@ -47,12 +47,19 @@ def report(
 
 
 def read_results(
-    listed: Iterable[str], store: Store, stale: Callable[[str, Results], bool]
+    listed: Collection[str], store: Store, stale: Callable[[str, Results], bool]
 ) -> dict[str, Results]:
     """All results in metrics/, those of the listed variants first, with the stale ones marked."""
     found = {}
     for name in dict.fromkeys([*listed, *store.variants()]):
-        results = store.results(name)
+        try:
+            results = store.results(name)
+        except BenchmarkError as error:
+            if name in listed:
+                raise
+            raise BenchmarkError(
+                f"{error}; {name} is not listed: list it in params.yaml, or delete its results"
+            ) from error
         if results:
             found[name] = replace(results, stale=stale(name, results))
     return found

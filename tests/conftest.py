@@ -1,6 +1,7 @@
 """Tests run on float32 Keras, on the backend that KERAS_BACKEND names, as the stages start it.
 
-They run on the CPU; GPU=1 in the environment runs them on the GPU.
+They run on the CPU; GPU=1 in the environment runs them on the GPU. There they are in full float32,
+since they compare sums in two orders, and TF32 keeps only 10 bits of each factor.
 """
 
 import os
@@ -18,11 +19,12 @@ from scripts.git import elsewhere
 from tests.support.checkout import ROOT
 
 os.environ.setdefault("GPU", "0")
+os.environ.setdefault("TF32", "0")
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _git_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Git without a person's configuration, and without the repository that a hook names."""
+    """Git without the user's configuration, and without the repository that a hook names."""
     config = tmp_path_factory.mktemp("git") / "config"
     config.write_text("[safe]\n\tdirectory = *\n")  # also where another user owns this checkout
     os.environ.update(GIT_CONFIG_GLOBAL=str(config), GIT_CONFIG_NOSYSTEM="1")

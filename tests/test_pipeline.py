@@ -161,7 +161,7 @@ def test_another_seed_trains_alone_and_can_be_undone(warm: Path) -> None:
     runs = read_json(warm / "metrics" / "provenance" / "model.json")["runs"]
     assert [each["training"]["identity"]["seed"] for each in runs] == [0, 1]
     assert re.search(
-        r"^ResNet11v2 +ResNet11v2 +1 +.* \(1 seed\) ", printed, re.MULTILINE
+        r"^ResNet11v2 +ResNet11v2 +1 +.* \(1 seed\)  ", printed, re.MULTILINE
     )  # unlisted
     run(warm, "git", "add", "params.yaml", "metrics")
     pages_commands = commands("README.md")

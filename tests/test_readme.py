@@ -67,7 +67,7 @@ def test_paths_in_backticks_exist(page: str) -> None:
 def test_parameters_of_experiments_exist(page: str) -> None:
     """`-S +key=value` adds a key, so only its section exists."""
     values = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    for added, key in re.findall(r"-S '?(\+?)(?!KEY=)([a-zA-Z][\w.]*)=", read(page)):
+    for added, key in re.findall(r"-S '?(\+{0,2})(?!KEY=)([a-zA-Z][\w.]*)=", read(page)):
         *sections, last = key.split(".")
         found: Any = values
         for name in sections:

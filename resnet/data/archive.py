@@ -25,7 +25,7 @@ OPENERS: dict[bytes, Callable[[IO[bytes]], Any]] = {
 }
 OTHER_PACKINGS = {
     b"PK\x03\x04": "a ZIP archive",
-    b"\x28\xb5\x2f\xfd": "compressed with Zstandard",
+    b"\x28\xb5\x2f\xfd": "Zstandard compression",
     b"7z\xbc\xaf": "a 7z archive",
     b"Rar!": "a RAR archive",
 }
@@ -116,9 +116,7 @@ def _refuse_other_packing(source: Path, name: str) -> None:
         start = file.read(4)
     for magic, kind in OTHER_PACKINGS.items():
         if start.startswith(magic):
-            raise BenchmarkError(
-                f"{name}: {kind}, which is not read: unpack it and name the folder"
-            )
+            raise BenchmarkError(f"{name}: {kind} is not supported: unpack it and name the folder")
 
 
 def _refuse_hostile(info: tarfile.TarInfo, largest: int, where: str) -> None:

@@ -65,27 +65,28 @@ def pending(repo: Any, running: Name | None = None) -> list[Name]:
     return [name for name, stage in trainings(repo).items() if name == running or would_run(stage)]
 
 
-def remote_holds(stage: Any) -> bool:
-    """Whether the default remote has the whole output that dvc.lock records.
+def remote_holds(stage: Any, remote: str | None = None) -> bool:
+    """Whether a remote, by default DVC's default one, has the whole output that dvc.lock records.
 
     Raises BenchmarkError where the remote cannot be read; False where there is none.
     """
-    from dvc.config import NoRemoteError
+    from dvc.config import RemoteConfigError
     from dvc_data.hashfile.tree import Tree
 
     try:
-        odb = stage.repo.cloud.get_remote_odb(hash_name="md5")
+        odb = stage.repo.cloud.get_remote_odb(remote, hash_name="md5")
         for out in stage.outs:
             if not odb.exists(out.hash_info.value):
                 return False
             tree = Tree.load(odb, out.hash_info)
             if not all(odb.exists(file.value) for _, _, file in tree):
                 return False
-    except NoRemoteError:
+    except RemoteConfigError:  # there is none
         return False
     except Exception as error:  # each kind of remote has its own
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise BenchmarkError(f"DVC's default remote cannot be read: {reason[:200]}") from error
+        name = f"remote {remote}" if remote else "default remote"
+        raise BenchmarkError(f"DVC's {name} cannot be read: {reason[:200]}") from error
     return True
 
 

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+import psutil
+
 from resnet import backend
 from resnet.errors import BenchmarkError
 from resnet.files import write_json
@@ -20,6 +22,7 @@ from resnet.training.record import model_folder
 
 LINKS_REFUSED = (Path("models"), Path("data"))
 RWLOCK = Path(".dvc/tmp/rwlock")  # where DVC notes which process writes which output
+IN_GIT = "checkpoints"  # the remote that every clone has, see scripts/checkpoints.py
 STARTED = Path(".dvc/tmp/trainings.json")
 
 
@@ -55,8 +58,7 @@ def check(settings: Params, name: str, seed: int) -> None:
     if not started:
         found = _pending(training, run)
         started = Started(run=run, number=1, total=len(found))
-        if len(found) > 1:
-            print(_announcement(settings, found), flush=True)
+        print(_announcement(settings, found), flush=True)
     write_json(STARTED, started.model_dump(mode="json"))
     if started.total > 1:
         of = f"{started.number} of up to {max(started.total, started.number)}"
@@ -74,17 +76,19 @@ def _refuse_recorded(training: Name) -> None:
         stage = pending.trainings(repo)[training]
         if not pending.is_recorded(stage):
             return
-        try:
-            held = pending.remote_holds(stage)
-        except BenchmarkError as error:
-            raise BenchmarkError(
-                f"dvc.lock records this training, and {error}; RETRAIN=1 trains it again"
-            ) from error
-    if held:
-        raise BenchmarkError(
-            f"{training.variant} with seed {training.seed} is trained already, and DVC's remote "
-            "holds its weights: run `dvc pull train`; RETRAIN=1 trains it again"
-        )
+        for remote, option in ((None, ""), (IN_GIT, f" --remote {IN_GIT}")):
+            try:
+                held = pending.remote_holds(stage, remote)
+            except BenchmarkError as error:
+                raise BenchmarkError(
+                    f"dvc.lock records this training, and {error}; RETRAIN=1 trains it again"
+                ) from error
+            if held:
+                raise BenchmarkError(
+                    f"{training.variant} with seed {training.seed} is trained already, and a "
+                    f"remote has its weights: run `dvc pull{option} train`; RETRAIN=1 trains it "
+                    "again"
+                )
 
 
 def _pending(training: Name, run: str) -> list[Name]:
@@ -104,7 +108,8 @@ def _announcement(settings: Params, trainings: Sequence[Name]) -> str:
     """How many trainings this run starts, and about how long they take."""
     variants = [settings.variant(each.variant) for each in trainings]
     time = cost.estimate(variants, cost.timed())
-    return f"up to {len(trainings)} trainings to run{time and f': {time}'}"
+    count = f"up to {len(trainings)} trainings" if len(trainings) > 1 else "1 training"
+    return f"{count} to run{time and f': {time}'}"
 
 
 def _run_of_dvc(training: Name) -> str:
@@ -112,8 +117,9 @@ def _run_of_dvc(training: Name) -> str:
     try:
         writers = json.loads(RWLOCK.read_text(encoding="utf-8"))["write"]
         writer = writers[str(model_folder(*training).resolve())]
-        return f"{writer['pid']} {writer['cmd']}"
-    except (OSError, ValueError, KeyError, TypeError):
+        started = psutil.Process(int(writer["pid"])).create_time()  # a number can be used again
+        return f"{writer['pid']} {started} {writer['cmd']}"
+    except (OSError, ValueError, KeyError, TypeError, psutil.Error):
         return ""
 
 

@@ -57,14 +57,14 @@ def test_an_archive_without_the_folder_or_with_it_deeper(tmp_path: Path, prefix:
     ("start", "kind"),
     [
         (b"PK\x03\x04", "a ZIP archive"),
-        (b"\x28\xb5\x2f\xfd", "compressed with Zstandard"),
+        (b"\x28\xb5\x2f\xfd", "Zstandard compression"),
         (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
         (b"Rar!\x1a\x07", "a RAR archive"),
     ],
 )
 def test_other_packings_are_named(tmp_path: Path, start: bytes, kind: str) -> None:
     (tmp_path / "a").write_bytes(start + bytes(1000))
-    refused(tmp_path, tmp_path / "a", f"{kind}, which is not read: unpack it and name the folder")
+    refused(tmp_path, tmp_path / "a", f"{kind} is not supported: unpack it and name the folder")
 
 
 def test_replaces_the_folder(tmp_path: Path) -> None:

@@ -38,10 +38,10 @@ def repository(tmp_path: Path) -> Path:
     return checkout
 
 
-def test_a_copy_made_in_a_hook_leaves_the_persons_repository_alone(
+def test_a_copy_made_in_a_hook_leaves_the_users_repository_alone(
     repository: Path, tmp_path: Path
 ) -> None:
-    """A hook in a linked worktree has GIT_DIR and GIT_INDEX_FILE of the person's repository."""
+    """A hook in a linked worktree has GIT_DIR and GIT_INDEX_FILE of the user's repository."""
     worktree, target = tmp_path / "worktree", tmp_path / "copy"
     run(repository, "git", "worktree", "add", "--quiet", "-b", "linked", str(worktree))
     hook = repository / ".git" / "hooks" / "pre-commit"

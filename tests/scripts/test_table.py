@@ -11,8 +11,8 @@ from resnet import params
 from resnet.errors import BenchmarkError
 from resnet.results.store import Store
 from scripts import table
-from scripts.checkout import copy_checkout
-from tests.support.checkout import ROOT
+from scripts.checkout import copy_checkout, set_params
+from tests.support.checkout import ROOT, run, stages
 
 
 @pytest.fixture
@@ -36,12 +36,9 @@ def test_the_originals_networks_are_the_default() -> None:
 
 def test_variants_are_added_and_the_comments_stay(checkout: Path) -> None:
     before, text = values(checkout), (checkout / "params.yaml").read_text(encoding="utf-8")
-    table.add_to_listed(["ResNet32v1", "model"], [3])
-    assert values(checkout) == {
-        **before,
-        "variants": [*before["variants"], "ResNet32v1"],
-        "seeds": [3],
-    }
+    settings = table.add_to_listed(["ResNet32v1", "model", "ResNet32v1"], [0])
+    assert list(settings.variants) == [*before["variants"], "ResNet32v1"]
+    assert values(checkout) == {**before, "variants": [*before["variants"], "ResNet32v1"]}
     comments = [line for line in text.splitlines() if line.strip().startswith("#")]
     after = (checkout / "params.yaml").read_text(encoding="utf-8")
     assert [line for line in after.splitlines() if line.strip().startswith("#")] == comments
@@ -49,15 +46,37 @@ def test_variants_are_added_and_the_comments_stay(checkout: Path) -> None:
     assert (checkout / "params.yaml").read_text(encoding="utf-8") == after
 
 
-def test_an_unknown_variant_changes_nothing(checkout: Path) -> None:
+def test_an_unknown_variant_or_seed_changes_nothing(checkout: Path) -> None:
     before = (checkout / "params.yaml").read_bytes()
     with pytest.raises(BenchmarkError, match=r"params.yaml has no section ResNet33v1; there are"):
         table.add_to_listed(["model", "ResNet33v1"], [])
+    with pytest.raises(BenchmarkError, match=r"^7 is not among seeds of params.yaml: 0, 1, 2; add"):
+        table.add_to_listed(["ResNet32v1"], [0, 7])
     assert (checkout / "params.yaml").read_bytes() == before
 
 
 def test_everything_listed_is_to_be_trained_where_nothing_is(checkout: Path) -> None:
     settings = params.load()
     with Repo(str(checkout)) as repo:
-        names = table.to_train(repo)
+        names = table.not_trained(repo)
     assert names == [(name, seed) for name in settings.variants for seed in settings.seeds]
+
+
+def test_a_part_is_trained_and_evaluated_once_its_seeds_are_complete(checkout: Path) -> None:
+    changes = {
+        "data.source": "synthetic",
+        "data.synthetic": {"train_images": 100, "test_images": 20, "seed": 0},
+        "variants": ["model"],
+        "seeds": [0, 1],
+        "model.n": 1,
+        "recipes.original.epochs": 1,
+        "ResNet8v1": {"version": 1, "n": 1},
+    }
+    set_params(checkout / "params.yaml", changes)
+    command = ("python", "-m", "scripts.table", "ResNet8v1", "--seeds")
+    printed = run(checkout, *command, "0")
+    assert "1 training to run" in printed
+    assert stages(printed) == ["fetch", "preprocess", "train@ResNet8v1-0"]
+    assert "not evaluated, since seeds are missing: ResNet8v1" in printed
+    printed = run(checkout, *command, "1", "0")
+    assert stages(printed) == ["train@ResNet8v1-1", "evaluate@ResNet8v1", "report"]

@@ -1,0 +1,167 @@
+"""Resolve a merge of two branches that each trained variants, without training.
+
+Run it where `git merge` has stopped at conflicts. params.yaml, dvc.lock and metrics/same-bits.json
+get what either branch added or changed; the tables, the plots' data and the pictures are rendered
+again. Where both branches changed the same variant or value, nothing is changed: you decide.
+"""
+
+import argparse
+import io
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from dvc.utils.serialize import dump_yaml, modify_yaml
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from resnet import params
+from resnet.errors import BenchmarkError, command_parser, run_stage
+from resnet.files import write_json, write_text
+from resnet.results import same_bits
+from resnet.results.store import METRICS, PICTURES
+from scripts.git import git
+
+LOCK = Path("dvc.lock")
+RENDERED = (METRICS / "README.md", METRICS / "plots" / "all", PICTURES)
+MISSING = object()  # the value of a key that a side does not have
+
+
+class Sides(NamedTuple):
+    """A file's values at the merge base, on our branch and on theirs."""
+
+    base: Mapping[str, Any]
+    ours: Mapping[str, Any]
+    theirs: Mapping[str, Any]
+
+
+def unmerged() -> list[Path]:
+    """The files in which git left conflicts."""
+    names = git("diff", "--name-only", "--diff-filter=U", "-z").decode().split("\0")
+    return [Path(name) for name in names if name]
+
+
+def text_of(path: Path, side: int) -> str:
+    """A conflicting file at the merge base (1), on our branch (2) or on theirs (3), or nothing."""
+    listed = git("ls-files", "--unmerged", "--", str(path)).decode().splitlines()
+    if not any(line.split("\t")[0].endswith(f" {side}") for line in listed):
+        return ""
+    return git("show", f":{side}:{path.as_posix()}").decode()
+
+
+def sides_of(path: Path) -> Sides:
+    """The values of a YAML or JSON file; raises BenchmarkError where a side is neither."""
+    reader = YAML(typ="safe")
+    try:
+        return Sides(*(reader.load(io.StringIO(text_of(path, side))) or {} for side in (1, 2, 3)))
+    except YAMLError as error:
+        raise BenchmarkError(f"{path}: {' '.join(str(error).split())[:200]}") from error
+
+
+def union(sides: Sides, path: Path) -> dict[str, Any]:
+    """Every key, with the value of the side that changed it; BenchmarkError where both did."""
+    merged, both = dict[str, Any](), []
+    for key in dict.fromkeys([*sides.ours, *sides.theirs]):
+        base, ours, theirs = (side.get(key, MISSING) for side in sides)
+        if ours not in (theirs, base) and theirs != base:
+            both.append(key)
+        elif (value := theirs if ours == base else ours) is not MISSING:
+            merged[key] = value
+    if both:
+        raise BenchmarkError(
+            f"{path}: both branches changed {', '.join(both)}: edit the file so that it has what "
+            "you want, `git add` it, and run this again; or `git merge --abort`"
+        )
+    return merged
+
+
+def merged_list(base: Sequence[Any], ours: Sequence[Any], theirs: Sequence[Any]) -> list[Any]:
+    """What either side has, without what one of them removed."""
+    removed = [value for value in base if value not in ours or value not in theirs]
+    values = [*ours, *(value for value in theirs if value not in ours)]
+    return [value for value in values if value not in removed]
+
+
+def merged_params() -> dict[str, Any]:
+    sides = sides_of(params.PATH)
+    variants = merged_list(*(side.get("variants", []) for side in sides))
+    return {
+        **union(Sides(*({**side, "variants": []} for side in sides)), params.PATH),
+        "variants": variants,
+    }
+
+
+def merged_lock() -> dict[str, Any]:
+    """The stages of both branches; report is left out, since it runs again."""
+    sides = sides_of(LOCK)
+    stages = Sides(
+        *(
+            {name: stage for name, stage in side.get("stages", {}).items() if name != "report"}
+            for side in sides
+        )
+    )
+    return {"schema": sides.ours.get("schema", "2.0"), "stages": union(stages, LOCK)}
+
+
+def merged_same_bits() -> dict[str, Any]:
+    sides = sides_of(same_bits.PATH)
+    lists = [side.get("comparisons", []) for side in sides]
+    return {**sides.ours, "comparisons": merged_list(*lists)}
+
+
+def resolve(conflicts: Sequence[Path]) -> None:
+    """Write and stage what can be merged; raises BenchmarkError before anything is written."""
+    mergers = {params.PATH: merged_params, LOCK: merged_lock, same_bits.PATH: merged_same_bits}
+    rendered = [path for path in conflicts if any(path.is_relative_to(each) for each in RENDERED)]
+    other = [str(path) for path in conflicts if path not in mergers and path not in rendered]
+    if other:
+        raise BenchmarkError(
+            f"{', '.join(other)}: not a file that can be merged by adding; resolve it first and "
+            "`git add` it"
+        )
+    merged = {path: mergers[path]() for path in conflicts if path in mergers}
+    for path, value in merged.items():
+        if path == params.PATH:
+            _write_params(value)
+        elif path == LOCK:
+            dump_yaml(str(path), value)
+        else:
+            write_json(path, value)
+    for path in rendered:
+        path.unlink(missing_ok=True)
+
+
+def _write_params(merged: Mapping[str, Any]) -> None:
+    """Write params.yaml with the comments of our branch, and those of their own sections."""
+    reader = YAML()
+    theirs = reader.load(io.StringIO(text_of(params.PATH, 3)))
+    write_text(params.PATH, text_of(params.PATH, 2))
+    with modify_yaml(str(params.PATH)) as values:
+        for key in [key for key in values if key not in merged]:
+            del values[key]
+        for key, value in merged.items():
+            if key not in values or values[key] != value:
+                values[key] = theirs[key] if theirs.get(key) == value else value
+
+
+def main(_arguments: argparse.Namespace) -> None:
+    """Resolve the conflicts, and render what follows from the merged results."""
+    conflicts = unmerged()
+    if not conflicts:
+        raise BenchmarkError(
+            "no file has conflicts; run this where `git merge` has stopped at some"
+        )
+    resolve(conflicts)
+    params.load()
+    for command in (["dvc", "repro", "--single-item", "report"], ["scripts.plots"]):
+        status = subprocess.run([sys.executable, "-m", *command], check=False).returncode
+        if status:
+            raise BenchmarkError(f"{' '.join(command)} failed; nothing was staged")
+    git("add", "--", *map(str, (*conflicts, METRICS, LOCK)))
+    print("merged without training; look at `git diff --staged`, then `git commit`")
+
+
+if __name__ == "__main__":
+    run_stage(main, command_parser("scripts.merge", __doc__))

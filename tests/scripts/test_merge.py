@@ -1,0 +1,129 @@
+"""Two branches that each add a variant, merged without training, under a real git and dvc."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from scripts.checkout import copy_checkout, set_params
+from tests.support.checkout import ROOT, run, stages
+
+SMALL = {
+    "data.source": "synthetic",
+    "data.synthetic": {"train_images": 100, "test_images": 20, "seed": 0},
+    "variants": ["model"],
+    "seeds": [0],
+    "model.n": 1,
+    "ResNet8v1-sgd": {"version": 1, "n": 1, "optimizer": "sgd"},
+    "ResNet11v2": {"version": 2, "n": 1},
+    "recipes.original.epochs": 1,
+}
+MERGE = ("python", "-m", "scripts.merge")
+
+
+@pytest.fixture(scope="module")
+def branches(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The branches main and other, which each trained another variant after a common commit."""
+    checkout = tmp_path_factory.mktemp("merge") / "checkout"
+    copy_checkout(checkout, SMALL)
+    run(checkout, "git", "checkout", "--quiet", "-b", "main")
+    train(checkout, "model")
+    run(checkout, "git", "branch", "other")
+    train(checkout, "model", "ResNet8v1-sgd")
+    run(checkout, "git", "checkout", "--quiet", "other")
+    run(checkout, "dvc", "checkout", "--quiet")
+    train(checkout, "model", "ResNet11v2")
+    run(checkout, "git", "checkout", "--quiet", "main")
+    run(checkout, "dvc", "checkout", "--quiet")
+    return checkout
+
+
+def train(checkout: Path, *variants: str) -> None:
+    set_params(checkout / "params.yaml", {"variants": list(variants)})
+    run(checkout, "dvc", "repro")
+    run(checkout, "python", "-m", "scripts.plots")
+    run(checkout, "git", "add", ".")
+    run(checkout, "git", "commit", "--quiet", "-m", "trained")
+
+
+@pytest.fixture
+def checkout(branches: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(branches, tmp_path / "checkout", symlinks=True))
+
+
+def test_both_variants_are_kept_and_nothing_is_trained(checkout: Path) -> None:
+    assert "CONFLICT" in run(checkout, "git", "merge", "other", ok=False)
+    printed = run(checkout, *MERGE)
+    assert stages(printed) == ["report"]
+    values = yaml.safe_load((checkout / "params.yaml").read_text())
+    assert values["variants"] == ["model", "ResNet8v1-sgd", "ResNet11v2"]
+    page = (checkout / "metrics" / "README.md").read_text(encoding="utf-8")
+    assert "| ResNet8v1-sgd" in page
+    assert "| ResNet11v2" in page
+    assert not run(checkout, "git", "diff", "--name-only")
+    run(checkout, "git", "commit", "--quiet", "-m", "merged")
+    run(checkout, "dvc", "checkout", "--quiet")
+    assert stages(run(checkout, "dvc", "repro")) == []
+
+
+def test_a_variant_that_both_changed_is_left_to_you(checkout: Path) -> None:
+    for branch, rate in (("main", 0.5), ("other", 0.25)):
+        run(checkout, "git", "checkout", "--quiet", branch)
+        set_params(checkout / "params.yaml", {"model.learning_rate": rate})
+        run(checkout, "git", "commit", "--quiet", "-am", "another rate")
+    run(checkout, "git", "checkout", "--quiet", "main")
+    run(checkout, "git", "merge", "other", ok=False)
+    before = run(checkout, "git", "status", "--porcelain")
+    text = (checkout / "params.yaml").read_text()
+    assert "merge: params.yaml: both branches changed model: " in run(checkout, *MERGE, ok=False)
+    assert run(checkout, "git", "status", "--porcelain") == before
+    assert (checkout / "params.yaml").read_text() == text
+
+
+def test_comments_stay_and_what_a_branch_deleted_is_gone(tmp_path: Path) -> None:
+    """On the project's own params.yaml, with conflicts in it alone."""
+    checkout = tmp_path / "checkout"
+    copy_checkout(checkout, {})
+    own = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    path = checkout / "params.yaml"
+
+    def committed(branch: str, text: str) -> None:
+        run(checkout, "git", "checkout", "--quiet", "-B", branch)
+        path.write_text(text, encoding="utf-8")
+        run(checkout, "git", "add", ".")
+        run(checkout, "git", "commit", "--quiet", "-m", branch)
+
+    committed("base", own)
+    start, end = own.index("ResNet164v1:"), own.index("ResNet20v2:")
+    listed = "variants:\n- model\n"
+    new = "ResNet26v1:  # ours\n  version: 1\n  n: 4\n"
+    committed("theirs", own[:start].replace(listed, f"{listed}- ResNet20v2\n") + own[end:])
+    run(checkout, "git", "checkout", "--quiet", "base")
+    committed(
+        "ours", own.replace(listed, f"{listed}- ResNet32v1\n").replace("\ndata:", f"{new}\ndata:")
+    )
+    run(checkout, "git", "merge", "theirs", ok=False)
+    run(checkout, "python", "-c", "from scripts import merge; merge.resolve(merge.unmerged())")
+    text = path.read_text(encoding="utf-8")
+    values, before = yaml.safe_load(text), yaml.safe_load(own)
+    variants = ["model", "ResNet32v1", *before["variants"][1:], "ResNet20v2"]
+    assert set(values["variants"]) == set(variants)
+    assert "ResNet164v1" not in values
+    assert values["ResNet26v1"] == {"version": 1, "n": 4}
+    for key in before.keys() - {"variants", "ResNet164v1"}:
+        assert values[key] == before[key]
+    comments = [line.strip() for line in own.splitlines() if line.strip().startswith("#")]
+    kept = [line.strip() for line in text.splitlines() if line.strip().startswith("#")]
+    assert kept == comments
+    assert "l2: 0.00005" in text
+
+
+def test_other_conflicts_are_resolved_first(checkout: Path) -> None:
+    assert "merge: no file has conflicts" in run(checkout, *MERGE, ok=False)
+    for branch in ("main", "other"):
+        run(checkout, "git", "checkout", "--quiet", branch)
+        (checkout / "LICENSE").write_text(branch)
+        run(checkout, "git", "commit", "--quiet", "-am", "another licence")
+    run(checkout, "git", "merge", "main", ok=False)
+    assert "merge: LICENSE: not a file that can be merged" in run(checkout, *MERGE, ok=False)
