@@ -26,6 +26,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     checkout = tmp_path_factory.mktemp("retrain") / "checkout"
     copy_checkout(checkout, SMALL)
     run(checkout, "dvc", "repro", "evaluate@model")
+    run(checkout, "git", "add", ".")
     return checkout
 
 
