@@ -39,6 +39,7 @@ test: $(VENV)/.installed-dev  ## run the tests
 
 check: $(VENV)/.installed-dev  ## lint, formatting, types, and the locks against pyproject.toml
 	@python -m scripts.locks
+	@python -m scripts.listed
 	@ruff check .
 	@ruff format --check .
 	@mypy
