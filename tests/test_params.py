@@ -17,15 +17,7 @@ Settings = Callable[[dict[str, Any]], params.Params]
 
 def test_defaults_are_the_originals(raw: dict[str, Any]) -> None:
     settings = params.parse(raw)
-    assert list(settings.variants)[:7] == [
-        "model",
-        "ResNet32v1",
-        "ResNet44v1",
-        "ResNet56v1",
-        "ResNet110v1",
-        "ResNet56v2",
-        "ResNet110v2",
-    ]
+    assert next(iter(settings.variants)) == "model"
     assert settings.seeds == (0, 1, 2)
     model = settings.variant("model")
     recipe = model.recipe
@@ -60,7 +52,7 @@ def test_drops_of_the_original_recipe_are_its_lr_schedule(raw: dict[str, Any]) -
 
 def test_the_papers_recipe_is_that_of_section_4_2(raw: dict[str, Any]) -> None:
     raw["train"]["recipe"] = "paper"
-    recipe = params.parse(raw).variant("ResNet110v1").recipe
+    recipe = params.parse(raw).sections["ResNet110v1"].recipe
     steps = 50_000 // 128
     assert (recipe.optimizer, recipe.learning_rate, recipe.momentum) == ("sgd", 0.1, 0.9)
     assert (recipe.batch_size, recipe.crop) == (128, 4)

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from resnet import model as networks
 from resnet.params import Params
 from resnet.training import cost
 from resnet.training.cost import Timed
@@ -20,6 +19,8 @@ from tests.support.results import make_device, make_run
 @pytest.mark.parametrize("version", [1, 2])
 @pytest.mark.parametrize("n", [1, 3])
 def test_multiply_adds_are_those_of_the_built_network(version: int, n: int, form: str) -> None:
+    from resnet import model as networks  # imports Keras, which the fixture has started
+
     network = Network.model_validate({"version": version, "n": n, "form": form})
     built = networks.build(network.version, network.depth, form=network.form)
     assert cost.multiply_adds(network) == networks.multiply_adds(built)
