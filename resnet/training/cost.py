@@ -24,6 +24,7 @@ class Timed(NamedTuple):
     device: str
     gpu: bool
     seconds: float  # per epoch
+    version: int  # of the network: the two differ in seconds per multiply-add
     multiply_adds: int
 
 
@@ -67,6 +68,7 @@ def timed(folder: Path = MODELS) -> list[Timed]:
                     identity.device.name,
                     identity.device.gpu,
                     record.seconds_per_epoch,
+                    identity.parameters.network.version,
                     multiply_adds(identity.parameters.network),
                 )
             )
@@ -76,8 +78,9 @@ def timed(folder: Path = MODELS) -> list[Timed]:
 def estimate(trainings: Iterable[Variant], known: Iterable[Timed]) -> str:
     """How long trainings take here, and which measurements that follows from; empty if unknown.
 
-    Each follows from the training on this device whose network is nearest in multiply-adds, or on
-    another device if there is none. Evaluations between epochs are not counted.
+    Each follows from the training on this device, or on another if there is none, of a network of
+    the same version if there is one, that is nearest in multiply-adds. Evaluations between epochs
+    are not counted.
     """
     known, gpu = (
         list(known),
@@ -88,8 +91,9 @@ def estimate(trainings: Iterable[Variant], known: Iterable[Timed]) -> str:
         return ""
     seconds, used = 0.0, dict[str, None]()
     for variant in trainings:
-        own = multiply_adds(variant.network)
-        nearest = min(here or known, key=lambda each: abs(math.log(each.multiply_adds / own)))
+        own, version = multiply_adds(variant.network), variant.network.version
+        among = [each for each in here or known if each.version == version] or here or known
+        nearest = min(among, key=lambda each: abs(math.log(each.multiply_adds / own)))
         seconds += variant.recipe.epochs * nearest.seconds * own / nearest.multiply_adds
         used[f"{nearest.variant} on {nearest.device}"] = None
     return f"about {duration(seconds)}, judging by {', '.join(used)}"

@@ -34,13 +34,15 @@ def test_the_nearest_network_on_this_device_is_scaled_by_multiply_adds(
     variant = settings({}).sections["ResNet56v1"]  # 200 epochs
     own = cost.multiply_adds(variant.network)
     known = [
-        Timed("other", "elsewhere", False, 1.0, own),
-        Timed("small", "here", False, 1.0, own // 100),
-        Timed("large", "here", False, 9.0, own // 2),
-        Timed("gpu", "here", True, 1.0, own),
+        Timed("other", "elsewhere", False, 1.0, 1, own),
+        Timed("small", "here", False, 1.0, 1, own // 100),
+        Timed("large", "here", False, 9.0, 1, own // 2),
+        Timed("v2", "here", False, 9.0, 2, own),
+        Timed("gpu", "here", True, 1.0, 1, own),
     ]
     assert cost.estimate([variant] * 2, known) == "about 2 h 0 min, judging by large on here"
     assert cost.estimate([variant], known[:1]) == "about 3 min, judging by other on elsewhere"
+    assert cost.estimate([variant], known[3:4]) == "about 30 min, judging by v2 on here"
     assert cost.estimate([variant], []) == ""
     monkeypatch.setattr(cost, "has_nvidia_driver", lambda: True)
     monkeypatch.setenv("GPU", "1")
@@ -58,7 +60,7 @@ def test_records_on_synthetic_images_and_damaged_ones_say_nothing(tmp_path: Path
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / RECORD).write_text(content, encoding="utf-8")
     network = run.training.identity.parameters.network
-    expected = Timed("model", "here", False, 12.5, cost.multiply_adds(network))
+    expected = Timed("model", "here", False, 12.5, 1, cost.multiply_adds(network))
     assert cost.timed(tmp_path) == [expected]
     shutil.rmtree(tmp_path / "model")
     assert cost.timed(tmp_path) == []
