@@ -125,6 +125,7 @@ def main(_arguments: argparse.Namespace) -> None:
     with backend.memory_errors("end other programs that use it"):
         for variant, results in found.items():
             mismatches += verify(variant, results, settings, store, test)
+    sys.stdout.flush()  # the scores come before what is wrong with them, also in a pipe
     for line in mismatches:
         print(line, file=sys.stderr)
     if mismatches:
