@@ -21,7 +21,7 @@ endif
 GPU ?= $(if $(shell command -v nvidia-smi 2>/dev/null),1,0)
 RUN := $(if $(filter 1,$(GPU)),gpu,run)
 
-# the trained weights in checkpoints/, where dvc.lock asks for others than models/ has
+# the trained weights in checkpoints/ that dvc.lock asks for and models/ or the cache lacks
 PULL = python -m scripts.checkpoints pull
 
 .PHONY: help demo test check format reproduce table retrain verify publish same-bits review plots \
@@ -110,7 +110,8 @@ $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14) and \
 		"Python 3.11 to 3.13 is needed: TensorFlow has no wheels for others. Try PYTHON=python3.12")'
 	@rm -rf $(VENV)
-	$(PYTHON) -m venv $(VENV) && $@ -m pip --version >/dev/null || { rm -rf $(VENV); \
+	@echo "$(PYTHON) -m venv $(VENV)"
+	@$(PYTHON) -m venv $(VENV) && $@ -m pip --version >/dev/null || { rm -rf $(VENV); \
 		echo "$(PYTHON) cannot make a virtual environment; on Debian, install python3-venv"; exit 1; }
 
 $(VENV)/.installed-%: requirements/%.lock | $(BIN)/python

@@ -112,7 +112,10 @@ def merged_same_bits() -> dict[str, Any]:
 
 
 def resolve(conflicts: Sequence[Path]) -> None:
-    """Write and stage what can be merged; raises BenchmarkError before anything is written."""
+    """Write what can be merged; raises BenchmarkError before anything is written.
+
+    What is rendered is removed, to be rendered again.
+    """
     mergers = {params.PATH: merged_params, LOCK: merged_lock, same_bits.PATH: merged_same_bits}
     rendered = [path for path in conflicts if any(path.is_relative_to(each) for each in RENDERED)]
     other = [str(path) for path in conflicts if path not in mergers and path not in rendered]
@@ -135,8 +138,7 @@ def resolve(conflicts: Sequence[Path]) -> None:
 
 def _write_params(merged: Mapping[str, Any]) -> None:
     """Write params.yaml with the comments of our branch, and those of their own sections."""
-    reader = YAML()
-    theirs = reader.load(io.StringIO(text_of(params.PATH, 3)))
+    theirs = YAML().load(io.StringIO(text_of(params.PATH, 3))) or {}
     write_text(params.PATH, text_of(params.PATH, 2))
     with modify_yaml(str(params.PATH)) as values:
         for key in [key for key in values if key not in merged]:

@@ -20,7 +20,7 @@ from resnet.errors import BenchmarkError, command_parser, run_stage
 from resnet.results import same_bits
 from resnet.results.metrics import parse
 from resnet.results.store import Store
-from resnet.training import messages
+from resnet.training import history, messages
 from resnet.training.identity import changes
 from resnet.training.record import HISTORY, RECORD, Change, TrainingRecord, model_folder
 from scripts.checkout import ROOT, copy_checkout, environment
@@ -77,10 +77,9 @@ def main(arguments: argparse.Namespace) -> None:
     if not results or seed not in runs:
         raise BenchmarkError(f"metrics/ has no results of {variant} with seed {seed}")
     recorded = results.runs[runs[seed]].training
-    histories = store.histories(variant, results)
-    if not histories:
-        raise BenchmarkError(f"{store.histories_path(variant)}: no histories to compare with")
-    old, epochs = histories[runs[seed]], arguments.epochs or recorded.epochs
+    path = store.histories_path(variant) / f"seed{seed}.csv"
+    history.read(path, recorded.epochs)  # a damaged one is an error now, not after the training
+    old, epochs = pd.read_csv(path), arguments.epochs or recorded.epochs
     if not 1 <= epochs <= recorded.epochs:
         raise BenchmarkError(f"--epochs is {epochs}: must be from 1 to {recorded.epochs}")
     if not (arrays.FOLDER / "train").is_dir():

@@ -82,17 +82,16 @@ def estimate(trainings: Iterable[Variant], known: Iterable[Timed]) -> str:
     the same version if there is one, that is nearest in multiply-adds. Evaluations between epochs
     are not counted.
     """
-    known, gpu = (
-        list(known),
-        has_nvidia_driver() and not gpu_unwanted(os.environ.get("KERAS_BACKEND", "tensorflow")),
-    )
-    here = [each for each in known if each.gpu == gpu and (gpu or each.device == cpu_name())]
-    if not known:
+    measured, backend = list(known), os.environ.get("KERAS_BACKEND", "tensorflow")
+    if not measured:
         return ""
+    gpu = has_nvidia_driver() and not gpu_unwanted(backend)
+    here = [each for each in measured if each.gpu == gpu and (gpu or each.device == cpu_name())]
     seconds, used = 0.0, dict[str, None]()
     for variant in trainings:
         own, version = multiply_adds(variant.network), variant.network.version
-        among = [each for each in here or known if each.version == version] or here or known
+        devices = here or measured
+        among = [each for each in devices if each.version == version] or devices
         nearest = min(among, key=lambda each: abs(math.log(each.multiply_adds / own)))
         seconds += variant.recipe.epochs * nearest.seconds * own / nearest.multiply_adds
         used[f"{nearest.variant} on {nearest.device}"] = None

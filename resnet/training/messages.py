@@ -27,7 +27,8 @@ def conditions(identity: Identity) -> str:
     line = f"on {device.name}, Keras on {device.backend}, {precision}, {parameters.source} data"
     if not device.gpu and parameters.source == "cifar10":
         epochs = parameters.recipe.epochs
-        line += f"\nno GPU: {epochs} epochs of CIFAR-10 on a CPU take about a minute each or more"
+        plural = "epoch" if epochs == 1 else "epochs"
+        line += f"\nno GPU: an epoch of CIFAR-10 takes a minute or more on a CPU, {epochs} {plural}"
     return line
 
 

@@ -40,7 +40,7 @@ def check(settings: Params, name: str, seed: int) -> None:
 
     The first training of a run of DVC says how many are to be run and about how long they take, and
     every one says which of them it is. A training that dvc.lock records is refused where DVC's
-    default remote holds its output, unless RETRAIN=1.
+    default remote or checkpoints/ has its output, unless RETRAIN=1.
     """
     for path in LINKS_REFUSED:
         if path.is_symlink():

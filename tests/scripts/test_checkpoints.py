@@ -11,17 +11,13 @@ import yaml
 from resnet.training.resume import dvc_hash
 from scripts import checkpoints
 from scripts.checkout import copy_checkout, set_params
-from tests.support.checkout import ROOT, run, stages
+from tests.support.checkout import ROOT, SMALL, run, stages
 from tests.support.pages import commands
 
-SMALL = {
-    "data.source": "synthetic",
-    "data.synthetic": {"train_images": 100, "test_images": 20, "seed": 0},
+CHANGES = {
+    **SMALL,
     "variants": ["model", "ResNet11v2"],
-    "seeds": [0],
-    "model.n": 1,
     "ResNet11v2": {"version": 2, "n": 1},
-    "recipes.original.epochs": 1,
 }
 PULL = ("python", "-m", "scripts.checkpoints", "pull")
 PUBLISH = ("python", "-m", "scripts.checkpoints", "publish")
@@ -32,7 +28,7 @@ LISTED = ("python", "-m", "scripts.listed")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A commit with two trainings and their weights. No test changes it."""
     checkout = tmp_path_factory.mktemp("checkpoints") / "checkout"
-    copy_checkout(checkout, SMALL)
+    copy_checkout(checkout, CHANGES)
     run(checkout, "dvc", "repro")
     assert "checkpoints/: " in run(checkout, *PUBLISH)
     run(checkout, "git", "checkout", "--quiet", "-b", "main")

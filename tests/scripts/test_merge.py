@@ -7,17 +7,12 @@ import pytest
 import yaml
 
 from scripts.checkout import copy_checkout, set_params
-from tests.support.checkout import ROOT, run, stages
+from tests.support.checkout import ROOT, SMALL, run, stages
 
-SMALL = {
-    "data.source": "synthetic",
-    "data.synthetic": {"train_images": 100, "test_images": 20, "seed": 0},
-    "variants": ["model"],
-    "seeds": [0],
-    "model.n": 1,
+CHANGES = {
+    **SMALL,
     "ResNet8v1-sgd": {"version": 1, "n": 1, "optimizer": "sgd"},
     "ResNet11v2": {"version": 2, "n": 1},
-    "recipes.original.epochs": 1,
 }
 MERGE = ("python", "-m", "scripts.merge")
 
@@ -26,7 +21,7 @@ MERGE = ("python", "-m", "scripts.merge")
 def branches(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The branches main and other, which each trained another variant after a common commit."""
     checkout = tmp_path_factory.mktemp("merge") / "checkout"
-    copy_checkout(checkout, SMALL)
+    copy_checkout(checkout, CHANGES)
     run(checkout, "git", "checkout", "--quiet", "-b", "main")
     train(checkout, "model")
     run(checkout, "git", "branch", "other")

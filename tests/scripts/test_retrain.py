@@ -7,14 +7,10 @@ import pytest
 
 from resnet.files import read_json, write_json
 from scripts.checkout import copy_checkout
-from tests.support.checkout import run
+from tests.support.checkout import SMALL, run
 
-SMALL = {
-    "data.source": "synthetic",
-    "data.synthetic": {"train_images": 100, "test_images": 20, "seed": 0},
-    "variants": ["model"],
-    "seeds": [0],
-    "model.n": 1,
+CHANGES = {
+    **SMALL,
     "recipes.original.epochs": 3,
     "recipes.original.drops": [{"epoch": 1, "factor": 0.1}],
 }
@@ -24,7 +20,7 @@ RETRAIN = ("python", "-m", "scripts.retrain", "model", "0")
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     checkout = tmp_path_factory.mktemp("retrain") / "checkout"
-    copy_checkout(checkout, SMALL)
+    copy_checkout(checkout, CHANGES)
     run(checkout, "dvc", "repro", "evaluate@model")
     run(checkout, "git", "add", ".")
     return checkout

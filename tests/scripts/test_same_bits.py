@@ -9,17 +9,9 @@ import yaml
 from resnet.files import read_json
 from resnet.results.same_bits import Comparison, same_code
 from scripts.checkout import copy_checkout, set_params
-from tests.support.checkout import run, stages
+from tests.support.checkout import SMALL, run, stages
 
-SMALL = {
-    "data.source": "synthetic",
-    "data.synthetic": {"train_images": 100, "test_images": 20, "seed": 0},
-    "variants": ["model"],
-    "seeds": [0],
-    "model.n": 1,
-    "recipes.original.epochs": 1,
-    "recipes.original.drops": [{"epoch": 0, "factor": 0.5}],
-}
+CHANGES = {**SMALL, "recipes.original.drops": [{"epoch": 0, "factor": 0.5}]}
 LOOP = Path("resnet/training/loop.py")
 
 
@@ -27,7 +19,7 @@ LOOP = Path("resnet/training/loop.py")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A commit with one training."""
     checkout = tmp_path_factory.mktemp("same-bits") / "checkout"
-    copy_checkout(checkout, SMALL)
+    copy_checkout(checkout, CHANGES)
     run(checkout, "dvc", "repro", "evaluate@model")
     run(checkout, "git", "add", ".")
     run(checkout, "git", "commit", "--quiet", "-m", "trained")

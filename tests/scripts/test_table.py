@@ -12,7 +12,7 @@ from resnet.errors import BenchmarkError
 from resnet.results.store import Store
 from scripts import table
 from scripts.checkout import copy_checkout, set_params
-from tests.support.checkout import ROOT, run, stages
+from tests.support.checkout import ROOT, SMALL, run, stages
 
 
 @pytest.fixture
@@ -63,15 +63,7 @@ def test_everything_listed_is_to_be_trained_where_nothing_is(checkout: Path) -> 
 
 
 def test_a_part_is_trained_and_evaluated_once_its_seeds_are_complete(checkout: Path) -> None:
-    changes = {
-        "data.source": "synthetic",
-        "data.synthetic": {"train_images": 100, "test_images": 20, "seed": 0},
-        "variants": ["model"],
-        "seeds": [0, 1],
-        "model.n": 1,
-        "recipes.original.epochs": 1,
-        "ResNet8v1": {"version": 1, "n": 1},
-    }
+    changes = {**SMALL, "seeds": [0, 1], "ResNet8v1": {"version": 1, "n": 1}}
     set_params(checkout / "params.yaml", changes)
     command = ("python", "-m", "scripts.table", "ResNet8v1", "--seeds")
     printed = run(checkout, *command, "0")

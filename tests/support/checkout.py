@@ -8,6 +8,14 @@ from pathlib import Path
 from scripts.checkout import environment
 
 ROOT = Path(__file__).resolve().parents[2]
+SMALL = {  # params.yaml of a checkout with one training of seconds
+    "data.source": "synthetic",
+    "data.synthetic": {"train_images": 100, "test_images": 20, "seed": 0},
+    "variants": ["model"],
+    "seeds": [0],
+    "model.n": 1,
+    "recipes.original.epochs": 1,
+}
 AUTHOR = {
     f"GIT_{who}_{what}": "tests@localhost"
     for who in ("AUTHOR", "COMMITTER")
