@@ -74,8 +74,9 @@ same-bits: $(VENV)/.installed-$(RUN)  ## show that an edit changes no bit of any
 
 BASE ?= main
 REV ?= workspace
-review: $(VENV)/.installed-$(RUN)  ## compare commits: BASE=main REV=workspace FAIL_ON="worse stale"
-	@python -m scripts.review "$(BASE)" "$(REV)" $(foreach word,$(FAIL_ON),--fail-on "$(word)")
+review: $(VENV)/.installed-$(RUN)  ## compare commits: BASE=main MARGIN=0.5 FAIL_ON="worse stale"
+	@python -m scripts.review "$(BASE)" "$(REV)" $(and $(MARGIN),--margin "$(MARGIN)") \
+		$(foreach word,$(FAIL_ON),--fail-on "$(word)")
 
 plots: $(VENV)/.installed-$(RUN)  ## draw DVC's plots as SVG, in metrics/pictures
 	@python -m scripts.plots

@@ -5,6 +5,7 @@ results themselves from git: neither checkpoints nor a DVC remote are needed.
 """
 
 import argparse
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from resnet.errors import BenchmarkError, command_parser, run_stage
-from resnet.results import intervals, review
+from resnet.results import review, verdicts
 from resnet.results.provenance import WORKSPACE, stale_results
 from resnet.results.review import Row, Side
 from resnet.results.store import Reader, Store, read_workspace
@@ -31,11 +32,12 @@ class Diff:
     stale: dict[str, list[str]]  # the lines on each side's stale results
 
 
-def compare(base: str, rev: str) -> tuple[str, set[str]]:
+def compare(base: str, rev: str, margin: float = verdicts.MARGIN) -> tuple[str, set[str]]:
     """The review of two revisions of the repository in the current folder, as Markdown.
 
-    Returns also which of FAIL_ON's words apply. Raises BenchmarkError where there is no such
-    revision, or DVC cannot read REV's pipeline or results.
+    Accuracies are equivalent if they differ by less than `margin` points. Returns also which of
+    FAIL_ON's words apply. Raises BenchmarkError where there is no such revision, or DVC cannot read
+    REV's pipeline or results.
     """
     commits = {name: _commit(name) for name in (base, rev)}
     diff = _diff(commits, base, rev)
@@ -61,12 +63,15 @@ def compare(base: str, rev: str) -> tuple[str, set[str]]:
                     )
         match sides:
             case [Side() as before, Side() as after]:
-                accuracies.append(review.accuracy_row(variant, before, after, synthetic_changed))
+                accuracies.append(
+                    review.accuracy_row(variant, before, after, synthetic_changed, margin)
+                )
                 seconds.append(review.seconds_row(variant, before, after, synthetic_changed))
             case [before, after] if before or after:
                 accuracies.append(review.one_sided_row(variant, before, after))
             case _:  # a side cannot be read, which `unread` says
                 pass
+    accuracies, seconds = review.with_verdicts(accuracies, seconds)
     page = review.page(base, rev, accuracies, seconds, diff.changed, unread, diff.stale)
     worse = rev_is_broken or _any_worse([*accuracies, *seconds])
     applies = {"worse": worse, "stale": bool(diff.stale[rev])}
@@ -74,7 +79,7 @@ def compare(base: str, rev: str) -> tuple[str, set[str]]:
 
 
 def _any_worse(rows: Sequence[Row]) -> bool:
-    return any(row.verdict == intervals.WORSE for row in rows)
+    return any(row.verdict == verdicts.WORSE for row in rows)
 
 
 def _side(store: Store, variant: str) -> Side | None:
@@ -148,9 +153,19 @@ def _read_commit(revision: str, path: Path) -> str | None:
     return git("show", "--end-of-options", f"{revision}:./{name}").decode(errors="replace")
 
 
+def _margin(text: str) -> float:
+    try:
+        margin = float(text)
+    except ValueError:
+        margin = math.nan
+    if not 0 < margin < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r}: must be a number of points above 0, e.g. 0.5")
+    return margin
+
+
 def main(arguments: argparse.Namespace) -> None:
     os.environ.setdefault("DVC_NO_ANALYTICS", "1")
-    text, applying = compare(arguments.base, arguments.rev)
+    text, applying = compare(arguments.base, arguments.rev, arguments.margin)
     print(text, end="")
     if applying & set(arguments.fail_on):
         raise SystemExit(1)
@@ -165,6 +180,13 @@ if __name__ == "__main__":
         nargs="?",
         default=WORKSPACE,
         help="the commit to review (default: %(default)s)",
+    )
+    command.add_argument(
+        "--margin",
+        type=_margin,
+        default=verdicts.MARGIN,
+        metavar="POINTS",
+        help="accuracies that differ by less than this are equivalent (default: %(default)s)",
     )
     command.add_argument(
         "--fail-on",

@@ -1,82 +1,154 @@
-"""Intervals of a difference between two sides, each with several seeds on the same test images.
+"""The difference between two sides, each with several seeds, and how precisely it is known.
 
-The variance of a difference of accuracies is the sum of two, as in Clark's min F' for two crossed
-random factors: that of the seeds as in Welch's t test (scipy.stats.ttest_ind, equal_var=False), and
-that of the test images as in the paired t test (scipy.stats.ttest_rel). The randomness of a single
-image in a single run is in both, so the interval is a little too wide. The degrees of freedom
-are Satterthwaite's, but at most four for each of the smaller side's seeds after the first. With
-few seeds, Satterthwaite's alone are sometimes so many that, with two seeds against ten, 7 % of the
-changes without an effect would be called better or worse.
-Clark 1973, doi:10.1016/S0022-5371(73)80014-3; Satterthwaite 1946, doi:10.2307/3002019.
+A side's mean varies with its seeds, and both vary with the choice of test images. The variance of
+the difference has these components, for accuracies in points squared:
+
+- Each side's seeds: the variance of its n accuracies over n. Single answers that vary from seed to
+  seed contribute B = mean_i(p_i (1 - p_i) n / (n - 1)) / N to it, where p_i is the share of the
+  seeds that classify image i of N correctly. N images give B precisely, and the variance of a
+  seed's accuracy is not below it. So where few seeds agree by chance, B is used instead.
+- The images: what the two sides systematically answer differently, the variance of p_b,i - p_a,i
+  over the images, over N, less the parts of it that B explains. With the seeds' part this is what
+  Clark's min F' adds up for two crossed random factors, without counting single answers twice.
+
+The degrees of freedom lie between two known answers. Satterthwaite's, as in Welch's t test, are
+right on average, but the seeds' variances are estimates too, and with two or three seeds they are
+too many whenever the larger variance is by chance estimated too small. The smaller n - 1 is never
+too many, whatever the spreads (Mickey and Brown). Their weighted harmonic mean, two parts of the
+safe one and one part of Satterthwaite's, is the one that docs/statistics.md shows to hold with the
+least loss; there Satterthwaite's are at most those of two sides that both have the smaller n.
+
+Means of other quantities, such as seconds per epoch, have the seeds' component alone.
 
 Seeds are not paired. The same seed draws the same initial weights and order on both sides, but
 training soon forgets them; if it does not, the interval is too wide, never too narrow.
+
+Clark 1973, doi:10.1016/S0022-5371(73)80014-3; Satterthwaite 1946, doi:10.2307/3002019; Mickey and
+Brown 1966, doi:10.1214/aoms/1177699517; on the sources of variance in benchmarks, Bouthillier et
+al. 2021, arXiv:2103.03098.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
-from scipy import stats
+from numpy.typing import NDArray
+from scipy import special
 
 from resnet.results.scores import Correct
 
 CONFIDENCE = 0.95
-BETTER, WORSE, NOISE = "better", "worse", "within noise"
+
+Values: TypeAlias = Any  # a float, or in simulations an array of one number per comparison
 
 
 class Interval(NamedTuple):
-    """A difference, after minus before, and its 95 % interval."""
+    """The ends of a confidence interval."""
 
-    difference: float
-    low: float
-    high: float
+    low: Values
+    high: Values
 
 
-def accuracy_interval(before: Correct, after: Correct) -> Interval:
+class Difference(NamedTuple):
+    """A difference, after minus before, with the variance of its estimate."""
+
+    value: Values
+    variance: Values
+    df: Values  # degrees of freedom of the variance
+
+    def interval(self, confidence: float = CONFIDENCE) -> Interval:
+        """Student's t interval."""
+        half = special.stdtrit(self.df, (1 + confidence) / 2) * np.sqrt(self.variance)
+        return Interval(self.value - half, self.value + half)
+
+    def p_no_difference(self) -> Values:
+        """The p value of a true difference of 0: the t test, two-sided."""
+        return 2 * special.stdtr(self.df, -np.abs(self.value) / np.sqrt(self.variance))
+
+    def p_beyond(self, margin: float) -> Values:
+        """The p value of a true difference of at least the margin: two one-sided t tests."""
+        return special.stdtr(self.df, (np.abs(self.value) - margin) / np.sqrt(self.variance))
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """What the seeds of one side tell about how seeds vary."""
+
+    count: int  # at least 2
+    variance: Values  # of the seeds' values
+    floor: Values = 0.0  # the variance that single answers alone give
+
+
+def combine(value: Values, before: Seeds, after: Seeds, gain_variance: Values = 0.0) -> Difference:
+    """The difference of two means over seeds.
+
+    `gain_variance` is the variance over the images of each image's own difference, over their
+    number.
+    """
+    first, second = (np.maximum(side.variance, side.floor) / side.count for side in (before, after))
+    answers = before.floor / before.count + after.floor / after.count
+    images = np.maximum(gain_variance - answers, 0)
+    safe = min(before.count, after.count) - 1
+    squares = first**2 / (before.count - 1) + second**2 / (after.count - 1)
+    with np.errstate(invalid="ignore"):  # no spread on either side
+        welch = np.where(squares > 0, (first + second) ** 2 / squares, safe)
+    df = 3 / (2 / safe + 1 / np.minimum(welch, 2 * safe))
+    return Difference(value, first + second + images, df)
+
+
+def accuracy_difference(before: Correct, after: Correct) -> Difference:
     """The difference of two accuracies in points, over the same images (seeds, images).
 
-    The seeds' variance is included where both sides have at least two.
+    Both sides have at least two seeds, and there are at least two images.
     """
-    gain = 100 * (after.mean(axis=0) - before.mean(axis=0))  # (images,)
-    if gain.size == 1:  # a single image says nothing about others
-        return Interval(float(gain[0]), -100.0, 100.0)
-    images = (float(stats.sem(gain)), gain.size - 1)
-    if min(len(before), len(after)) == 1:
-        return _interval(float(gain.mean()), [images])
-    seeds = _seeds(100 * before.mean(axis=1), 100 * after.mean(axis=1))
-    return _interval(float(gain.mean()), [images, *seeds], most=4 * min(df for _, df in seeds))
+    gain = _gain(before, after)
+    return combine(
+        float(gain.mean()), _answers(before), _answers(after), float(gain.var(ddof=1) / gain.size)
+    )
 
 
-def mean_interval(before: Sequence[float], after: Sequence[float]) -> Interval:
-    """The difference of two means over seeds, at least two on each side: Welch's."""
-    seeds = _seeds(before, after)
-    difference = float(np.mean(after) - np.mean(before))
-    return _interval(difference, seeds, most=4 * min(df for _, df in seeds))
+def images_difference(before: Correct, after: Correct) -> Difference:
+    """The same where a side has one seed: as precise as these networks are known, not others.
 
-
-def verdict(interval: Interval, good: int) -> str:
-    """A word for an interval; `good` is the sign of a change for the better."""
-    if interval.low <= 0 <= interval.high:
-        return NOISE
-    return BETTER if interval.difference * good > 0 else WORSE
-
-
-def _seeds(*sides: Any) -> list[tuple[float, int]]:
-    """The standard error of each side's mean over its seeds, with its degrees of freedom."""
-    return [(float(stats.sem(values)), len(values) - 1) for values in sides]
-
-
-def _interval(
-    difference: float, parts: Sequence[tuple[float, int]], most: float = np.inf
-) -> Interval:
-    """The t interval of a difference whose variance is the sum of several.
-
-    `parts` has a standard error and degrees of freedom for each; the sum has at most `most`.
+    The paired t test over the images, of which there are at least two.
     """
-    variance = sum(error**2 for error, _ in parts)
-    if not variance:  # the same predictions throughout
-        return Interval(difference, difference, difference)
-    freedom = min(most, variance**2 / sum(error**4 / df for error, df in parts))
-    low, high = stats.t.interval(CONFIDENCE, freedom, loc=difference, scale=variance**0.5)
-    return Interval(difference, float(low), float(high))
+    gain = _gain(before, after)
+    return Difference(float(gain.mean()), float(gain.var(ddof=1) / gain.size), gain.size - 1)
+
+
+def mean_difference(before: Sequence[float], after: Sequence[float]) -> Difference:
+    """The difference of two means over seeds, at least two on each side."""
+    return combine(float(np.mean(after) - np.mean(before)), _values(before), _values(after))
+
+
+def published_difference(
+    published: float, std: float | None, runs: int, ours: Sequence[float]
+) -> Difference:
+    """Our mean over at least two seeds minus a published accuracy, in points.
+
+    Both are of the same test images, so only seeds vary. Where no standard deviation is published,
+    the value counts as one more run, which varies as ours do.
+    """
+    value = float(np.mean(ours) - published)
+    if std is None:
+        seeds = _values(ours)
+        return Difference(value, seeds.variance * (1 + 1 / seeds.count), seeds.count - 1)
+    return combine(value, Seeds(runs, std**2), _values(ours))
+
+
+def _gain(before: Correct, after: Correct) -> NDArray[np.float64]:
+    """Each image's own difference in points (images,)."""
+    gain: NDArray[np.float64] = 100 * (after.mean(axis=0) - before.mean(axis=0))
+    return gain
+
+
+def _answers(correct: Correct) -> Seeds:
+    count, images = correct.shape
+    share = correct.mean(axis=0)  # (images,)
+    answers = 100**2 * np.mean(share * (1 - share)) * count / (count - 1) / images
+    return replace(_values(100 * correct.mean(axis=1)), floor=float(answers))
+
+
+def _values(values: Sequence[float] | NDArray[np.float64]) -> Seeds:
+    return Seeds(len(values), float(np.var(values, ddof=1)))

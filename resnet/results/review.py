@@ -1,34 +1,46 @@
 """What a change did to the results: each variant before and after, with intervals, as Markdown."""
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from resnet.results import cells, markdown
 from resnet.results.intervals import (
-    NOISE,
-    Interval,
-    accuracy_interval,
-    mean_interval,
-    verdict,
+    Difference,
+    accuracy_difference,
+    images_difference,
+    mean_difference,
 )
 from resnet.results.metrics import Results
 from resnet.results.notes import NONE
 from resnet.results.recipes import recognize
 from resnet.results.scores import Correct
+from resnet.results.verdicts import (
+    BETTER,
+    EQUIVALENT,
+    MARGIN,
+    NO_DIFFERENCE,
+    NO_VERDICT,
+    WORSE,
+    Comparison,
+    Verdict,
+    judge,
+)
 
-NOT_COMPARABLE, ONE_SEED = "not comparable", "one seed"
+NOT_COMPARABLE = "not comparable"
+FEW_SEEDS = 3  # below, a change of one point is rarely found: docs/statistics.md
 HOW_TO_READ = (
     "Brackets contain the 95 % interval of the difference. For an accuracy it accounts for the "
-    "seeds (Welch) and for the test images, which are paired, because both sides are evaluated on "
-    "the same ones (Clark 1973, min F'; scipy.stats.sem, scipy.stats.t). For a time it accounts "
-    f"for the seeds. A difference whose interval contains 0 is *{NOISE}*. One seed does not show "
-    "how seeds vary: where a side has only one, the interval accounts for the test images alone, "
-    "and there is no verdict.",
-    "If nothing changed, at most one interval in twenty excludes 0 by chance.",
+    "seeds and for the test images, for a time for the seeds. One seed does not show how seeds "
+    "vary: where a side has only one, the interval accounts for the test images alone, and there "
+    "is no verdict.",
+    f"*{BETTER}* and *{WORSE}*: there is a difference. *{EQUIVALENT}*: it is smaller than the "
+    f"margin. *{NO_DIFFERENCE}*: there may be one that these seeds do not show. All comparisons on "
+    "this page are corrected together (Holm), so at most one review in twenty has a wrong verdict. "
+    "docs/statistics.md has the method and the simulations that show this.",
 )
 STALE = (
     "The code and parameters of the same revision did not produce these results; "
@@ -50,8 +62,10 @@ class Row:
 
     variant: str
     cells: tuple[str, ...]  # network, before, after, difference
-    verdict: str
+    verdict: str = ""  # empty until `with_verdicts` fills it in
     remark: str = ""
+    comparison: Comparison | None = None  # None: the verdict does not depend on other rows
+    advice: str = ""  # what to do where no difference is seen
 
 
 def differing_conditions(before: Side, after: Side, synthetic_changed: bool) -> list[str]:
@@ -67,20 +81,31 @@ def differing_conditions(before: Side, after: Side, synthetic_changed: bool) -> 
     return reasons + _differing_holdout(old, new)
 
 
-def accuracy_row(variant: str, before: Side, after: Side, synthetic_changed: bool) -> Row:
-    """A variant's accuracy on both sides, with the interval of the difference."""
+def accuracy_row(
+    variant: str, before: Side, after: Side, synthetic_changed: bool, margin: float = MARGIN
+) -> Row:
+    """A variant's accuracy on both sides, with the interval of the difference.
+
+    `margin` is the difference in points below which two accuracies are equivalent.
+    """
     old, new = before.results, after.results
     shown = (_networks(old, new), cells.accuracy(old), cells.accuracy(new))
     reasons = differing_conditions(before, after, synthetic_changed)
     if reasons:
         return Row(variant, (*shown, NONE), NOT_COMPARABLE, "; ".join(reasons))
     if np.array_equal(before.correct, after.correct):  # the same networks: no interval is needed
-        same = _difference(Interval(0, 0, 0))
-        return Row(variant, (*shown, same), NOISE, "the same images classified correctly")
-    interval = accuracy_interval(before.correct, after.correct)
-    one_seed = min(old.metrics.seeds, new.metrics.seeds) == 1
-    word = ONE_SEED if one_seed else verdict(interval, good=1)
-    return Row(variant, (*shown, _difference(interval)), word)
+        same = f"{_signed(0)} [{_signed(0)}, {_signed(0)}]"
+        return Row(variant, (*shown, same), NO_DIFFERENCE, "the same images classified correctly")
+    if new.images == 1:
+        gain = new.metrics.accuracy - old.metrics.accuracy
+        return Row(variant, (*shown, _signed(gain)), NO_VERDICT, "one test image")
+    if _fewest(old, new) == 1:
+        difference = images_difference(before.correct, after.correct)
+        return Row(variant, (*shown, _difference(difference)), NO_VERDICT, _one_seed(old, new))
+    difference = accuracy_difference(before.correct, after.correct)
+    comparison = Comparison(difference, good=1, margin=margin)
+    cells_of = (*shown, _difference(difference))
+    return Row(variant, cells_of, comparison=comparison, advice=_two_seeds(old, new))
 
 
 def seconds_row(variant: str, before: Side, after: Side, synthetic_changed: bool) -> Row:
@@ -102,15 +127,31 @@ def seconds_row(variant: str, before: Side, after: Side, synthetic_changed: bool
     ]
     if reasons:
         return Row(variant, (*shown, NONE), NOT_COMPARABLE, "; ".join(reasons))
-    if min(map(len, times)) == 1:
-        return Row(variant, (*shown, _signed(means[1] - means[0])), ONE_SEED)
     if times[0] == times[1]:
-        return Row(variant, (*shown, _signed(0.0)), NOISE, "the same times")
-    interval = mean_interval(*times)
-    if interval.low == interval.high:  # equal times of every seed do not show how times vary
-        difference = _signed(interval.difference)
-        return Row(variant, (*shown, difference), NOISE, "no spread on either side")
-    return Row(variant, (*shown, _difference(interval)), verdict(interval, good=-1))
+        return Row(variant, (*shown, _signed(0.0)), NO_DIFFERENCE, "the same times")
+    if _fewest(old, new) == 1:
+        gain = _signed(means[1] - means[0])
+        return Row(variant, (*shown, gain), NO_VERDICT, _one_seed(old, new))
+    difference = mean_difference(*times)
+    comparison = Comparison(difference, good=-1)
+    cells_of = (*shown, _difference(difference))
+    return Row(variant, cells_of, comparison=comparison, advice=_two_seeds(old, new))
+
+
+def with_verdicts(*tables: Sequence[Row]) -> list[list[Row]]:
+    """All tables of a review with their verdicts, which are corrected for their number."""
+    compared = [row.comparison for table in tables for row in table if row.comparison]
+    verdicts = iter(judge(compared))
+    return [[_judged(row, verdicts) for row in table] for table in tables]
+
+
+def _judged(row: Row, verdicts: Iterator[Verdict]) -> Row:
+    if row.comparison is None:
+        return row
+    verdict = next(verdicts)
+    advice = row.advice if verdict.word == NO_DIFFERENCE else ""
+    remark = "; ".join(filter(None, [verdict.remark, advice]))
+    return replace(row, verdict=verdict.word, remark=remark)
 
 
 def one_sided_row(variant: str, before: Side | None, after: Side | None) -> Row:
@@ -230,6 +271,31 @@ def _signed(value: float) -> str:
     return f"{value:+.2f}".replace("-", "−")
 
 
-def _difference(interval: Interval) -> str:
-    low, high = _signed(interval.low), _signed(interval.high)
-    return f"{_signed(interval.difference)} [{low}, {high}]"
+def _difference(difference: Difference) -> str:
+    if not difference.variance > 0:
+        return _signed(float(difference.value))
+    ends = ", ".join(_signed(float(end)) for end in difference.interval())
+    return f"{_signed(float(difference.value))} [{ends}]"
+
+
+def _fewest(old: Results, new: Results) -> int:
+    return min(old.metrics.seeds, new.metrics.seeds)
+
+
+def _one_seed(old: Results, new: Results) -> str:
+    return f"one seed does not show how seeds vary; {_more_seeds(old, new)}"
+
+
+def _two_seeds(old: Results, new: Results) -> str:
+    if _fewest(old, new) >= FEW_SEEDS:
+        return ""
+    return f"two seeds show only large differences; {_more_seeds(old, new)}"
+
+
+def _more_seeds(old: Results, new: Results) -> str:
+    """The option of `dvc exp run` that gives both sides enough seeds."""
+    seeds = {run.seed for results in (old, new) for run in results.runs}
+    for seed in range(FEW_SEEDS):
+        if len(seeds) < FEW_SEEDS:
+            seeds.add(seed)
+    return f"add `-S 'seeds=[{','.join(map(str, sorted(seeds)))}]'`"

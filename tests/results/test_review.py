@@ -6,9 +6,16 @@ import numpy as np
 import pytest
 
 from resnet.results import review
-from resnet.results.review import Side
+from resnet.results.review import Row, Side
 from resnet.variant import Network
-from tests.support.results import HELD_OUT, TEST_SET, make_device, make_results
+from tests.support.results import (
+    HELD_OUT,
+    TEST_SET,
+    make_device,
+    make_results,
+    make_run,
+    results_of,
+)
 
 
 def side(seeds: int = 3, accuracy: float = 91.5, images: int = 1000, **options: Any) -> Side:
@@ -19,14 +26,31 @@ def side(seeds: int = 3, accuracy: float = 91.5, images: int = 1000, **options: 
     return Side(results, np.tile(correct, (seeds, 1)))
 
 
+def judged(row: Row) -> Row:
+    """The row as in a review without others."""
+    ((found,),) = review.with_verdicts([row])
+    return found
+
+
+ONE_SEED = "one seed does not show how seeds vary; add `-S 'seeds=[0,1,2]'`"
+TWO_SEEDS = "two seeds show only large differences; add `-S 'seeds=[0,1,2]'`"
+NOTHING_VARIES = "nothing varies on either side, so there is no measure of noise"
+
+
 @pytest.mark.parametrize(
     ("before", "after", "verdict", "remark"),
     [
         (side(), side(accuracy=95), "better", ""),
         (side(), side(accuracy=85), "worse", ""),
-        (side(), side(accuracy=91.4), "within noise", ""),
-        (side(), side(), "within noise", "the same images classified correctly"),
-        (side(1), side(3, accuracy=95), "one seed", ""),
+        (side(), side(accuracy=91.4), "equivalent", "within ±0.5"),
+        (side(), side(accuracy=91.9), "no difference seen", ""),
+        (side(2), side(2, accuracy=91.9), "no difference seen", TWO_SEEDS),
+        (side(2), side(2, accuracy=91.4), "no difference seen", TWO_SEEDS),
+        (side(), side(), "no difference seen", "the same images classified correctly"),
+        (side(1), side(1), "no difference seen", "the same images classified correctly"),
+        (side(1), side(3, accuracy=95), "no verdict", ONE_SEED),
+        (side(accuracy=100), side(accuracy=0), "no verdict", NOTHING_VARIES),
+        (side(accuracy=100, images=1), side(accuracy=0, images=1), "no verdict", "one test image"),
         (side(), side(network=Network(version=1, n=9), accuracy=95), "better", ""),
         (side(), side(changes={"batch_size": 128}, accuracy=95), "better", ""),
         (side(), side(source="synthetic"), "not comparable", "different data: cifar10 → synthetic"),
@@ -53,7 +77,7 @@ def side(seeds: int = 3, accuracy: float = 91.5, images: int = 1000, **options: 
     ],
 )
 def test_accuracy(before: Side, after: Side, verdict: str, remark: str) -> None:
-    row = review.accuracy_row("model", before, after, synthetic_changed=False)
+    row = judged(review.accuracy_row("model", before, after, synthetic_changed=False))
     assert (row.verdict, row.remark) == (verdict, remark)
     assert (row.cells[-1] == "–") == (verdict == "not comparable")
 
@@ -66,7 +90,7 @@ def test_other_synthetic_images_are_other_data() -> None:
         "different data: `data.synthetic` changed",
     )
     row = review.accuracy_row("model", side(), side(), synthetic_changed=True)
-    assert row.verdict == "within noise"
+    assert row.verdict == "no difference seen"
 
 
 def timed(*seconds: float, **options: Any) -> Side:
@@ -78,10 +102,11 @@ def timed(*seconds: float, **options: Any) -> Side:
     [
         (timed(12.0, 12.1, 12.2), "better", ""),
         (timed(18.0, 18.1, 18.2), "worse", ""),
-        (timed(15.0, 15.1, 15.3), "within noise", ""),
-        (timed(15.0), "one seed", ""),
-        (timed(15.2, 15.2, 15.2), "within noise", ""),
-        (timed(15.0, 15.1, 15.2), "within noise", "the same times"),
+        (timed(15.0, 15.1, 15.3), "no difference seen", ""),
+        (timed(15.0), "no verdict", ONE_SEED),
+        (timed(15.2, 15.2, 15.2), "no difference seen", ""),
+        (timed(15.0, 15.1, 15.2), "no difference seen", "the same times"),
+        (timed(15.0, 15.1), "no difference seen", TWO_SEEDS),
         (timed(12.0, 12.1, changes={"epochs": 20}), "better", ""),  # times are per epoch
         (
             timed(12.0, 12.1, device=make_device("TPU")),
@@ -107,7 +132,8 @@ def timed(*seconds: float, **options: Any) -> Side:
     ],
 )
 def test_seconds(after: Side, verdict: str, remark: str) -> None:
-    row = review.seconds_row("model", timed(15.0, 15.1, 15.2), after, synthetic_changed=False)
+    before = timed(15.0, 15.1, 15.2)
+    row = judged(review.seconds_row("model", before, after, synthetic_changed=False))
     assert (row.verdict, row.remark) == (verdict, remark)
 
 
@@ -118,9 +144,40 @@ def test_the_difference_of_times_is_that_of_the_means_shown() -> None:
 
 def test_times_without_any_spread_get_no_verdict() -> None:
     before, after = timed(10.0, 10.0), timed(10.001, 10.001)
-    row = review.seconds_row("model", before, after, synthetic_changed=False)
-    remark = "no spread on either side"
-    assert (row.cells[-1], row.verdict, row.remark) == ("+0.00", "within noise", remark)
+    row = judged(review.seconds_row("model", before, after, synthetic_changed=False))
+    assert (row.cells[-1], row.verdict, row.remark) == ("+0.00", "no verdict", NOTHING_VARIES)
+
+
+def test_a_wide_margin_makes_more_results_equivalent() -> None:
+    for margin, word in ((0.5, "no difference seen"), (2.0, "equivalent")):
+        after = side(accuracy=91.9)
+        row = review.accuracy_row("model", side(), after, synthetic_changed=False, margin=margin)
+        assert judged(row).verdict == word
+
+
+def test_the_tables_of_a_review_are_corrected_together() -> None:
+    def times(*seconds: float) -> Row:
+        before = timed(15.0, 15.1, 15.2)
+        return review.seconds_row("model", before, timed(*seconds), synthetic_changed=False)
+
+    faster = times(14.4, 14.5, 14.7)
+    assert judged(faster).verdict == "better"
+    tables = review.with_verdicts([faster] * 2, [times(15.0, 15.1, 15.3)] * 10)
+    assert [row.verdict for table in tables for row in table] == ["no difference seen"] * 12
+    assert tables[0][0].remark == "in 12 comparisons, one such interval may exclude 0 by chance"
+
+
+@pytest.mark.parametrize(
+    ("seeds", "added"),
+    [([0], "[0,1,2]"), ([1], "[0,1,2]"), ([5], "[0,1,5]"), ([7, 9], "[0,7,9]")],
+)
+def test_the_seeds_to_add_are_those_that_are_missing(seeds: list[int], added: str) -> None:
+    def few(accuracy: float) -> Side:
+        runs = [make_run(seed=seed, accuracy=accuracy, images=1000) for seed in seeds]
+        return Side(results_of(runs), side(len(seeds), accuracy).correct)
+
+    row = judged(review.accuracy_row("model", few(91.5), few(91.9), synthetic_changed=False))
+    assert row.remark.endswith(f"; add `-S 'seeds={added}'`")
 
 
 def test_names_cannot_break_the_page() -> None:

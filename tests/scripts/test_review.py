@@ -11,7 +11,7 @@ from resnet.variant import Network
 from scripts.checkout import copy_checkout
 from tests.support.results import git, make_results, review, table_rows, write_results
 
-SAME_CORRECT = "**within noise** (the same images classified correctly)"
+SAME_CORRECT = "**no difference seen** (the same images classified correctly)"
 
 
 def write(checkout: Path, name: str, draw: int, accuracies: list[float], **options: Any) -> None:
@@ -74,7 +74,7 @@ def test_two_commits(committed: Path) -> None:
     assert accuracy["ResNet56v1"][1:] == ["–", "90.00 (1 seed)", "–", "**added**"]
     assert accuracy["ResNet44v1"][1:] == ["90.00 (1 seed)", "–", "–", "**removed**"]
     seconds = rows(text, "Seconds per epoch")
-    assert seconds["model"][3:] == ["+0.00", "**within noise** (the same times)"]
+    assert seconds["model"][3:] == ["+0.00", "**no difference seen** (the same times)"]
     changed = rows(text, "params.yaml")
     assert changed["`augment.shift`"] == ["`0.1`", "`0.2`"]
     assert list(changed) == ["`augment.shift`", "`variants`"]
