@@ -14,18 +14,18 @@ the difference has these components, for accuracies in points squared:
 The degrees of freedom lie between two known answers. Satterthwaite's, as in Welch's t test, are
 right on average, but the seeds' variances are estimates too, and with two or three seeds they are
 too many whenever the larger variance is by chance estimated too small. The smaller n - 1 is never
-too many, whatever the spreads (Mickey and Brown). Their weighted harmonic mean, two parts of the
-safe one and one part of Satterthwaite's, is the one that docs/statistics.md shows to hold with the
-least loss; there Satterthwaite's are at most those of two sides that both have the smaller n.
+too many, for any spreads (Hsu; Mickey and Brown). Their harmonic mean is used, in which the safe one
+counts twice if the sides have different numbers of seeds, and Satterthwaite's are at most those of
+two sides with the smaller n. docs/statistics.md shows by simulation that this holds.
 
 Means of other quantities, such as seconds per epoch, have the seeds' component alone.
 
 Seeds are not paired. The same seed draws the same initial weights and order on both sides, but
 training soon forgets them; if it does not, the interval is too wide, never too narrow.
 
-Clark 1973, doi:10.1016/S0022-5371(73)80014-3; Satterthwaite 1946, doi:10.2307/3002019; Mickey and
-Brown 1966, doi:10.1214/aoms/1177699517; on the sources of variance in benchmarks, Bouthillier et
-al. 2021, arXiv:2103.03098.
+Clark 1973, doi:10.1016/S0022-5371(73)80014-3; Satterthwaite 1946, doi:10.2307/3002019; Hsu 1938,
+Statist. Res. Mem. 2, 1; Mickey and Brown 1966, Ann. Math. Statist. 37, 639; on the sources of
+variance in benchmarks, Bouthillier et al. 2021, arXiv:2103.03098.
 """
 
 from collections.abc import Sequence
@@ -93,7 +93,8 @@ def combine(value: Values, before: Seeds, after: Seeds, gain_variance: Values = 
     squares = first**2 / (before.count - 1) + second**2 / (after.count - 1)
     with np.errstate(invalid="ignore"):  # no spread on either side
         welch = np.where(squares > 0, (first + second) ** 2 / squares, safe)
-    df = 3 / (2 / safe + 1 / np.minimum(welch, 2 * safe))
+    weight = 1 / 2 if before.count == after.count else 2 / 3  # of the safe one
+    df = 1 / (weight / safe + (1 - weight) / np.minimum(welch, 2 * safe))
     return Difference(value, first + second + images, df)
 
 

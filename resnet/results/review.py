@@ -1,7 +1,7 @@
 """What a change did to the results: each variant before and after, with intervals, as Markdown."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,29 +19,16 @@ from resnet.results.notes import NONE
 from resnet.results.recipes import recognize
 from resnet.results.scores import Correct
 from resnet.results.verdicts import (
-    BETTER,
-    EQUIVALENT,
+    HOW_TO_READ,
     MARGIN,
     NO_DIFFERENCE,
     NO_VERDICT,
-    WORSE,
     Comparison,
-    Verdict,
     judge,
+    more_seeds,
 )
 
 NOT_COMPARABLE = "not comparable"
-FEW_SEEDS = 3  # below, a change of one point is rarely found: docs/statistics.md
-HOW_TO_READ = (
-    "Brackets contain the 95 % interval of the difference. For an accuracy it accounts for the "
-    "seeds and for the test images, for a time for the seeds. One seed does not show how seeds "
-    "vary: where a side has only one, the interval accounts for the test images alone, and there "
-    "is no verdict.",
-    f"*{BETTER}* and *{WORSE}*: there is a difference. *{EQUIVALENT}*: it is smaller than the "
-    f"margin. *{NO_DIFFERENCE}*: there may be one that these seeds do not show. All comparisons on "
-    "this page are corrected together (Holm), so at most one review in twenty has a wrong verdict. "
-    "docs/statistics.md has the method and the simulations that show this.",
-)
 STALE = (
     "The code and parameters of the same revision did not produce these results; "
     "run `dvc repro` to update them."
@@ -65,7 +52,6 @@ class Row:
     verdict: str = ""  # empty until `with_verdicts` fills it in
     remark: str = ""
     comparison: Comparison | None = None  # None: the verdict does not depend on other rows
-    advice: str = ""  # what to do where no difference is seen
 
 
 def differing_conditions(before: Side, after: Side, synthetic_changed: bool) -> list[str]:
@@ -99,13 +85,13 @@ def accuracy_row(
     if new.images == 1:
         gain = new.metrics.accuracy - old.metrics.accuracy
         return Row(variant, (*shown, _signed(gain)), NO_VERDICT, "one test image")
-    if _fewest(old, new) == 1:
+    seeds = _seeds(old, new)
+    if min(map(len, seeds)) == 1:
         difference = images_difference(before.correct, after.correct)
-        return Row(variant, (*shown, _difference(difference)), NO_VERDICT, _one_seed(old, new))
+        return Row(variant, (*shown, _difference(difference)), NO_VERDICT, more_seeds(*seeds))
     difference = accuracy_difference(before.correct, after.correct)
-    comparison = Comparison(difference, good=1, margin=margin)
-    cells_of = (*shown, _difference(difference))
-    return Row(variant, cells_of, comparison=comparison, advice=_two_seeds(old, new))
+    comparison = Comparison(difference, good=1, margin=margin, advice=more_seeds(*seeds))
+    return Row(variant, (*shown, _difference(difference)), comparison=comparison)
 
 
 def seconds_row(variant: str, before: Side, after: Side, synthetic_changed: bool) -> Row:
@@ -129,29 +115,23 @@ def seconds_row(variant: str, before: Side, after: Side, synthetic_changed: bool
         return Row(variant, (*shown, NONE), NOT_COMPARABLE, "; ".join(reasons))
     if times[0] == times[1]:
         return Row(variant, (*shown, _signed(0.0)), NO_DIFFERENCE, "the same times")
-    if _fewest(old, new) == 1:
+    seeds = _seeds(old, new)
+    if min(map(len, seeds)) == 1:
         gain = _signed(means[1] - means[0])
-        return Row(variant, (*shown, gain), NO_VERDICT, _one_seed(old, new))
+        return Row(variant, (*shown, gain), NO_VERDICT, more_seeds(*seeds))
     difference = mean_difference(*times)
-    comparison = Comparison(difference, good=-1)
-    cells_of = (*shown, _difference(difference))
-    return Row(variant, cells_of, comparison=comparison, advice=_two_seeds(old, new))
+    comparison = Comparison(difference, good=-1, advice=more_seeds(*seeds))
+    return Row(variant, (*shown, _difference(difference)), comparison=comparison)
 
 
 def with_verdicts(*tables: Sequence[Row]) -> list[list[Row]]:
     """All tables of a review with their verdicts, which are corrected for their number."""
     compared = [row.comparison for table in tables for row in table if row.comparison]
-    verdicts = iter(judge(compared))
-    return [[_judged(row, verdicts) for row in table] for table in tables]
-
-
-def _judged(row: Row, verdicts: Iterator[Verdict]) -> Row:
-    if row.comparison is None:
-        return row
-    verdict = next(verdicts)
-    advice = row.advice if verdict.word == NO_DIFFERENCE else ""
-    remark = "; ".join(filter(None, [verdict.remark, advice]))
-    return replace(row, verdict=verdict.word, remark=remark)
+    found = iter(judge(compared))
+    return [
+        [replace(row, **vars(next(found))) if row.comparison else row for row in table]
+        for table in tables
+    ]
 
 
 def one_sided_row(variant: str, before: Side | None, after: Side | None) -> Row:
@@ -278,24 +258,6 @@ def _difference(difference: Difference) -> str:
     return f"{_signed(float(difference.value))} [{ends}]"
 
 
-def _fewest(old: Results, new: Results) -> int:
-    return min(old.metrics.seeds, new.metrics.seeds)
-
-
-def _one_seed(old: Results, new: Results) -> str:
-    return f"one seed does not show how seeds vary; {_more_seeds(old, new)}"
-
-
-def _two_seeds(old: Results, new: Results) -> str:
-    if _fewest(old, new) >= FEW_SEEDS:
-        return ""
-    return f"two seeds show only large differences; {_more_seeds(old, new)}"
-
-
-def _more_seeds(old: Results, new: Results) -> str:
-    """The option of `dvc exp run` that gives both sides enough seeds."""
-    seeds = {run.seed for results in (old, new) for run in results.runs}
-    for seed in range(FEW_SEEDS):
-        if len(seeds) < FEW_SEEDS:
-            seeds.add(seed)
-    return f"add `-S 'seeds=[{','.join(map(str, sorted(seeds)))}]'`"
+def _seeds(old: Results, new: Results) -> tuple[list[int], list[int]]:
+    before, after = ([run.seed for run in results.runs] for results in (old, new))
+    return before, after

@@ -13,7 +13,7 @@ doi:10.1080/01621459.1986.10478341).
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from resnet.results.intervals import Difference
@@ -23,6 +23,17 @@ MARGIN = 0.5  # points of accuracy
 BETTER, WORSE = "better", "worse"
 EQUIVALENT, NO_DIFFERENCE, NO_VERDICT = "equivalent", "no difference seen", "no verdict"
 AGREES, DIFFERS, CANNOT_TELL = "agrees", "differs", "cannot tell"
+ENOUGH_SEEDS = 3  # with two, hardly any difference is found: docs/statistics.md
+HOW_TO_READ = (
+    "Brackets contain the 95 % interval of the difference. For an accuracy it accounts for the "
+    "seeds and for the test images, for a time for the seeds. One seed does not show how seeds "
+    "vary: where a side has only one, the interval accounts for the test images alone, and there "
+    "is no verdict.",
+    f"*{BETTER}* and *{WORSE}*: there is a difference. *{EQUIVALENT}*: it is smaller than the "
+    f"margin. *{NO_DIFFERENCE}*: there may be one that these seeds do not show. All comparisons on "
+    "this page are corrected together (Holm), so at most one review in twenty has a wrong verdict. "
+    "docs/statistics.md has the method and the simulations that show this.",
+)
 
 
 @dataclass(frozen=True)
@@ -32,13 +43,14 @@ class Comparison:
     difference: Difference
     good: int  # the sign of a change for the better
     margin: float | None = None  # None: equivalence is not asked
+    advice: str = ""  # what to do where no difference is seen
 
 
 @dataclass(frozen=True)
 class Verdict:
     """A word, and what a reader has to know beside it."""
 
-    word: str
+    verdict: str
     remark: str = ""
 
 
@@ -52,6 +64,23 @@ def judge(comparisons: Sequence[Comparison]) -> list[Verdict]:
         else Verdict(NO_VERDICT, "nothing varies on either side, so there is no measure of noise")
         for each in comparisons
     ]
+
+
+def more_seeds(*sides: Collection[int]) -> str:
+    """What to do where a side has too few seeds to see much; empty where both have enough."""
+    fewest = min(map(len, sides))
+    if fewest >= ENOUGH_SEEDS:
+        return ""
+    seeds = set[int]().union(*sides)
+    for seed in range(ENOUGH_SEEDS):
+        if len(seeds) < ENOUGH_SEEDS:
+            seeds.add(seed)
+    why = (
+        "one seed does not show how seeds vary"
+        if fewest == 1
+        else "two seeds show only large differences"
+    )
+    return f"{why}; add `-S 'seeds=[{','.join(map(str, sorted(seeds)))}]'`"
 
 
 def agreement(difference: Difference, margin: float = MARGIN) -> str:
@@ -91,7 +120,6 @@ def _verdict(comparison: Comparison, none: float, beyond: float, count: int) -> 
     if within:
         return Verdict(EQUIVALENT, f"within ±{margin:g}")
     if difference.p_no_difference() <= LEVEL:
-        return Verdict(
-            NO_DIFFERENCE, f"in {count} comparisons, one such interval may exclude 0 by chance"
-        )
-    return Verdict(NO_DIFFERENCE)
+        chance = f"in {count} comparisons, one such interval may exclude 0 by chance"
+        return Verdict(NO_DIFFERENCE, "; ".join(filter(None, [chance, comparison.advice])))
+    return Verdict(NO_DIFFERENCE, comparison.advice)

@@ -40,7 +40,7 @@ def test_means_have_welchs_variance_and_cautious_degrees_of_freedom() -> None:
     found = mean_difference(before, after)
     welch = stats.ttest_ind(after, before, equal_var=False)
     assert found.value / np.sqrt(found.variance) == pytest.approx(welch.statistic)
-    assert found.df == pytest.approx(3 / (2 / 2 + 1 / 4))  # Welch's are 4
+    assert found.df == pytest.approx(2 / (1 / 2 + 1 / 4))  # Welch's are 4
     # with a side of many seeds and most of the variance in the other, Welch's are near 1
     found = mean_difference([10.0, 20.0], list(np.linspace(0, 0.1, 10)))
     assert found.df == pytest.approx(3 / (2 / 1 + 1 / 1), abs=1e-3)
@@ -63,7 +63,7 @@ def test_seeds_that_agree_by_chance_count_as_varying_as_single_answers_do() -> N
     found = accuracy_difference(before, before)
     # p is 1/2 on 20 images: B = 100^2 * (20/4 * 2/1 / 100) / 100; each side's half, no more for G
     assert found.variance == pytest.approx(2 * (100**2 * 0.1 / 100) / 2)
-    assert found.df == pytest.approx(3 / (2 / 1 + 1 / 2))
+    assert found.df == pytest.approx(2 / (1 / 1 + 1 / 2))
 
 
 def test_the_floor_is_the_variance_of_seeds_that_differ_by_chance_alone() -> None:

@@ -39,9 +39,9 @@ def test_one_comparison(one: Comparison, expected: Verdict) -> None:
 
 def test_holms_procedure() -> None:
     """p of 0.01, 0.02, 0.03 and 0.04: the factors are 4, 3, 2 and 1."""
-    words = [each.word for each in judge([comparison(p) for p in (0.04, 0.01, 0.03, 0.02)])]
+    words = [each.verdict for each in judge([comparison(p) for p in (0.04, 0.01, 0.03, 0.02)])]
     assert words == ["no difference seen", "better", "no difference seen", "no difference seen"]
-    words = [each.word for each in judge([comparison(p) for p in (0.04, 0.012, 0.024, 0.016)])]
+    words = [each.verdict for each in judge([comparison(p) for p in (0.04, 0.012, 0.024, 0.016)])]
     assert words == ["better"] * 4
 
 
@@ -53,18 +53,18 @@ def test_a_verdict_that_the_correction_takes_away_says_why() -> None:
 
 def test_a_comparison_counts_until_both_its_questions_are_answered() -> None:
     """`precise(0.0)` is equivalent, but its difference is still to be tested."""
-    assert judge([precise(0.0), comparison(0.02)])[1].word == "better"  # 2 * 0.02
-    assert judge([precise(0.0), comparison(0.03)])[1].word == "no difference seen"
-    assert judge([precise(0.2), comparison(0.03)])[1].word == "better"  # both are answered
+    assert judge([precise(0.0), comparison(0.02)])[1].verdict == "better"  # 2 * 0.02
+    assert judge([precise(0.0), comparison(0.03)])[1].verdict == "no difference seen"
+    assert judge([precise(0.2), comparison(0.03)])[1].verdict == "better"  # both are answered
 
 
 def test_where_nothing_varies_there_is_no_verdict_and_no_share_in_the_correction() -> None:
     for value in (0.0, -100.0):
         fixed = Comparison(Difference(value, 0.0, 2), 1, 0.5)
         first, second = judge([fixed, comparison(0.04)])
-        assert first.word == "no verdict"
+        assert first.verdict == "no verdict"
         assert "nothing varies" in first.remark
-        assert second.word == "better"
+        assert second.verdict == "better"
         assert agreement(fixed.difference) == "cannot tell"
     assert judge([]) == []
 
@@ -90,5 +90,5 @@ def test_ten_unchanged_variants_are_called_anything_in_one_review_of_twenty() ->
         spreads = rng.choice([0.15, 0.3, 1.0], (10, 2, 1))
         sides = rng.standard_normal((10, 2, 3)) * spreads
         comparisons = [Comparison(mean_difference(*pair), 1, 0.5) for pair in sides]
-        wrong += any(each.word in ("better", "worse") for each in judge(comparisons))
+        wrong += any(each.verdict in ("better", "worse") for each in judge(comparisons))
     assert wrong <= stats.binom.isf(1e-4, 400, 0.05)
