@@ -33,7 +33,7 @@ def report(
     published = store.published()
     histories = {name: store.histories(name, each) for name, each in results.items()}
     counts = {name: store.confusion(name) for name in list(results)[:1]}
-    built = tables.build(networks, results, published)
+    built = tables.build(networks, results, published, store.published_results())
     frames = {
         "v1": plots.curves(1, results, histories),
         "v2": plots.curves(2, results, histories),

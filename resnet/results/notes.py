@@ -33,6 +33,16 @@ READING = (
     "Our results come from `metrics/runs/<variant>.json`, and how each was obtained is in "
     "`metrics/provenance/<variant>.json`. The published ones come from `metrics/published.csv`.",
 )
+OTHERS = "Results of others with several seeds"  # a table, and a column of ours
+OTHERS_COLUMN = "Others' results"
+AGREEMENT = (
+    "A published result says whether ours agrees with it if both have the same network, form, "
+    "recipe, augmentation and protocol: the last epoch is compared with the last epoch, and the "
+    "best epoch on the test set with our column †. *differs*: a t test at 5 % finds a difference. "
+    "*agrees*: the difference is smaller than 0.5 points (two one-sided tests at 5 %). *cannot "
+    "tell*: neither; more seeds may show it. Each word is about one pair by itself. A single "
+    "published run, or a median, counts as one more run whose seeds vary as ours do."
+)
 NOTES = (
     "The original's v2 is wider than the network of He et al. 2016: its bottlenecks have 16, 64 "
     "and 128 channels, the paper's have 16, 32 and 64 (KaimingHe/resnet-1k-layers, "

@@ -8,14 +8,13 @@ plots/confusion/<variant>.csv            counts over all seeds, by actual and pr
 plots/all/<plot>.csv                     what `dvc plots` draws
 pictures/<plot>.svg                      the same plots, drawn
 same-bits.json                           same_bits.py: edits that changed no bit of a result
-published.csv                            the results of the original and of the papers
+published.csv                            published.py: the results of others
 README.md                                the tables
 """
 
 import io
 import json
 import math
-import re
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -27,24 +26,16 @@ from numpy.typing import NDArray
 
 from resnet.errors import BenchmarkError
 from resnet.files import replaced, write_text
+from resnet.results import published
 from resnet.results.metrics import Metrics, Provenance, Results, parse, summarize
+from resnet.results.published import Published
 from resnet.results.scores import Correct
-from resnet.schema import Schema, short_repr
+from resnet.schema import Schema
 from resnet.training import history
 
 METRICS = Path("metrics")
 PICTURES = METRICS / "pictures"
 CONFUSION_COLUMNS = ("actual", "predicted", "images")
-PUBLISHED_CELLS = {  # column to a pattern
-    "network": r"ResNet\d+v[12]",
-    "version": r"[12]",
-    "n": r"\d+|NA",
-    "original_accuracy": r"\d+\.\d+|-|NA",
-    "original_seconds_per_epoch": r"\d+|-|NA",
-    "paper_accuracy": r"\d+\.\d+(±\.\d+)?|-|NA",
-    "source": r".+",
-}
-PUBLISHED_COLUMNS = tuple(PUBLISHED_CELLS)
 
 Reader = Callable[[Path], str | None]  # the text of a file, None where there is no such file
 
@@ -166,26 +157,22 @@ class Store:
         return frame
 
     def published(self) -> pd.DataFrame:
-        """The results of the original and of the papers, a row per network, all strings.
+        """The original's tables with the results that they quote, a row per network, all strings.
 
         `-` where there is none, `NA` where there can be none.
         """
+        return published.quoted(self._published_rows())
+
+    def published_results(self) -> list[Published]:
+        """Every published accuracy, with how it was obtained."""
+        return published.results(self._published_rows())
+
+    def _published_rows(self) -> list[dict[str, str]]:
         path = self.root / "published.csv"
-        frame = self._csv(path, PUBLISHED_COLUMNS)
-        seen = set[str]()
-        for number, row in enumerate(frame.to_dict("records"), start=2):
-            for column, pattern in PUBLISHED_CELLS.items():
-                if not re.fullmatch(pattern, row[column]):
-                    raise BenchmarkError(
-                        f"{self._prefix}{path}, line {number}: {column} is "
-                        f"{short_repr(row[column])}: must match {pattern}"
-                    )
-            if row["network"] in seen:
-                raise BenchmarkError(
-                    f"{self._prefix}{path}, line {number}: a second row of {row['network']}"
-                )
-            seen.add(row["network"])
-        return frame
+        frame = self._csv(path, published.COLUMNS)
+        rows = [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
+        published.check(rows, f"{self._prefix}{path}")
+        return rows
 
     def write_variant(self, variant: str, files: VariantFiles) -> None:
         """Write all files of a variant, or none where one cannot be written."""

@@ -7,10 +7,11 @@ network and the recipe are the same.
 import textwrap
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import pandas as pd
 
-from resnet.results import cells, markdown, notes
+from resnet.results import agreement, cells, markdown, notes
 from resnet.results.metrics import Results
 from resnet.results.notes import NONE, NOT_BUILDABLE
 from resnet.results.placement import (
@@ -20,13 +21,17 @@ from resnet.results.placement import (
     original_rows,
     paper_rows,
 )
+from resnet.results.published import Published
 from resnet.results.recipes import recognize
 
 PublishedRow = Mapping[Hashable, str]  # a row of metrics/published.csv
 
 PAPER_MARKS = dict.fromkeys(("ResNet110v1", "ResNet164v1", "ResNet110v2", "ResNet1001v2"), "[2]")
 WIDTH = 140  # columns of a terminal
-LEFT_ALIGNED = ("Variant", "Network", "Model", "Accuracy %", "Paper", "Device", "Setup")
+TEXTS = (notes.OTHERS_COLUMN, "Form", "Recipe", "Augment", "Protocol", "Source")
+LEFT_ALIGNED = ("Variant", "Network", "Model", "Accuracy %", "Paper", "Device", "Setup", *TEXTS)
+# columns that wrap in a terminal, by their beginning
+WRAPPED = {"Setup": 14, "Original, 200": 13, "Paper": 13, notes.OTHERS_COLUMN: 14, "Source": 40}
 
 
 @dataclass(frozen=True)
@@ -51,10 +56,16 @@ class Table:
         return ["left" if column.startswith(LEFT_ALIGNED) else "right" for column in self.columns]
 
 
-def build(networks: Networks, results: AllResults, published: pd.DataFrame) -> list[Table]:
+def build(
+    networks: Networks,
+    results: AllResults,
+    published: pd.DataFrame,
+    references: Sequence[Published] = (),
+) -> list[Table]:
     """Every table of the page, in order.
 
-    `published` is metrics/published.csv, all strings. The four tables with published results are
+    `published` has the original's tables, all strings. Our results say whether they agree with
+    those of `references` that they are comparable with. The four tables with published results are
     always there, the others only if they have rows.
     """
     found = {name: results[name] for name in networks if name in results}
@@ -69,33 +80,34 @@ def build(networks: Networks, results: AllResults, published: pd.DataFrame) -> l
     paper = paper_rows(networks, full, published)
     placed = {*original.values(), *paper.values(), *synthetic, *short}
     further = [name for name in networks if name not in placed]
+    variants = partial(_variants, networks, references)
+    beside_published = partial(_published, full, references)
     tables = [
-        _variants("Further variants", networks, further, full),
-        _published("ResNet v1", _rows(published, "1"), original, full, _beside_original),
-        _published("ResNet v2", _rows(published, "2"), original, full, _beside_original),
-        _published(
+        variants("Further variants", further, full),
+        beside_published("ResNet v1", _rows(published, "1"), original, _beside_original),
+        beside_published("ResNet v2", _rows(published, "2"), original, _beside_original),
+        beside_published(
             "ResNet v1, the paper's form and recipe",
             _rows(published, "1", with_paper=True),
             paper,
-            full,
             _beside_paper,
         ),
-        _published(
+        beside_published(
             "ResNet v2, the paper's form and recipe",
             _rows(published, "2", with_paper=True),
             paper,
-            full,
             _beside_paper,
         ),
-        _variants("Short runs", networks, list(short), short, notes.SHORT),
-        _variants("Synthetic data", networks, list(synthetic), synthetic, notes.SYNTHETIC),
+        variants("Short runs", list(short), short, notes.SHORT),
+        variants("Synthetic data", list(synthetic), synthetic, notes.SYNTHETIC),
+        Table(notes.OTHERS, tuple(map(agreement.other_row, agreement.others(references)))),
     ]
     return [table for table in tables if table.rows]
 
 
 def page(tables: Sequence[Table]) -> str:
     """The whole of metrics/README.md."""
-    blocks = [f"# {notes.TITLE}", notes.RENDERED, *notes.READING]
+    blocks = [f"# {notes.TITLE}", notes.RENDERED, *notes.READING, notes.AGREEMENT]
     for table in tables:
         text = markdown.table(table.columns, table.cells, table.align)
         blocks += [f"## {table.title}", table.above, text, *table.below]
@@ -107,7 +119,9 @@ def plain(tables: Sequence[Table]) -> str:
     """The same tables for a terminal, with the marks of the notes but without the notes."""
     blocks = []
     for table in tables:
-        widths = {"Device": 12 if "Setup" in table.columns else 22, "Setup": 14}
+        widths = {"Device": 12 if "Setup" in table.columns else 22}
+        for start, width in WRAPPED.items():
+            widths |= {column: width for column in table.columns if column.startswith(start)}
         text = markdown.text_table(table.columns, table.cells, table.align, widths)
         heading = [line for line in (table.title, table.above) if line]
         below = [textwrap.fill(line, WIDTH) for line in table.below]
@@ -124,10 +138,11 @@ def _rows(published: pd.DataFrame, version: str, with_paper: bool = False) -> li
 
 
 def _published(
+    full: AllResults,
+    references: Sequence[Published],
     title: str,
     published: Sequence[PublishedRow],
     variants: Mapping[str, str],
-    full: AllResults,
     cells_of: Callable[[PublishedRow, str, Results | None], dict[str, str]],
 ) -> Table:
     """A table with a row per published network; `variants` has the variant for each network."""
@@ -137,11 +152,17 @@ def _published(
         cells_of(row, _model(row["network"], variants), found.get(row["network"]))
         for row in published
     ]
+    rows = agreement.with_words(rows, networks, found, references)
     return Table(title, _with_setup(rows, networks, found), below=_below(found))
 
 
 def _variants(
-    title: str, networks: Networks, names: Sequence[str], results: AllResults, above: str = ""
+    networks: Networks,
+    references: Sequence[Published],
+    title: str,
+    names: Sequence[str],
+    results: AllResults,
+    above: str = "",
 ) -> Table:
     """A table of our results alone; it has the epochs where `above` warns about its contents."""
     found = {name: results[name] for name in names if name in results}
@@ -152,6 +173,7 @@ def _variants(
             recognized = recognize(found[name].parameters)
             row["Epochs"] = f"{recognized.epochs} of {recognized.published_epochs}"
         rows.append({**row, **cells.ours(found.get(name))})
+    rows = agreement.with_words(rows, names, found, references)
     return Table(title, _with_setup(rows, names, found), above, _below(found))
 
 

@@ -170,25 +170,56 @@ def test_published_results_that_cannot_be_read_are_one_line(tmp_path: Path, text
     assert "\n" not in str(caught.value)
 
 
+ROW = "ResNet32v1,1,5,original"
+REST = next(
+    line.removeprefix(ROW)
+    for line in PUBLISHED_CSV.read_text(encoding="utf-8").splitlines()
+    if line.startswith(ROW)
+)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "where"),
     [
-        ("ResNet32v1,1,5", "<<<<<<< HEAD\nResNet32v1,1,5", "line 3: network is '<<<<<<< HEAD'"),
-        ("ResNet32v1,1,5", "ResNet20v1,1,5", "line 3: a second row of ResNet20v1"),
+        (ROW, f"<<<<<<< HEAD\n{ROW}", "line 3: network is '<<<<<<< HEAD'"),
+        (ROW, f"{ROW}{REST}\n{ROW}", "line 4: a second row of ResNet32v1 from the same source"),
         ("92.16", "92,16", "line 2: network is '1'"),
-        ("92.16", "ninety", "line 2: original_accuracy is 'ninety'"),
-        ("ResNet32v1,1,5", "ResNet32v1,3,5", "line 3: version is '3'"),
+        ("92.16", "ninety", "line 2: accuracy is 'ninety'"),
+        ("92.16", "-", "line 2: form is original without an accuracy: must be -"),
+        (ROW, "ResNet32v1,3,5,original", "line 3: version is '3'"),
+        (ROW, "ResNet32v1,1,4,original", "but version 1 with n 4 is ResNet26v1"),
+        (ROW, "ResNet32v1,1,0,original", "line 3: n is '0'"),
+        (ROW, "ResNet32v1,2,NA,original", "line 3: network is ResNet32v1, but version is 2"),
+        ("best on test,one run,92.16", "last,one run,92.16", "line 2: protocol is 'last'"),
+        ("one run,92.16", "mean,92.16", "line 2: statistic is mean with runs 1: one run is 1"),
+        ("one run,92.16", "-,92.16", "line 2: statistic is - with an accuracy: must be known"),
+        ("92.16,-,1", "92.16,0.2,1", "line 2: std is 0.2 with runs 1: must be - without several"),
     ],
 )
 def test_every_row_of_the_published_results_is_checked(
     tmp_path: Path, old: str, new: str, where: str
 ) -> None:
     text = PUBLISHED_CSV.read_text(encoding="utf-8")
-    (tmp_path / "published.csv").write_text(text.replace(old, new), encoding="utf-8")
-    with pytest.raises(BenchmarkError) as caught:
-        Store(tmp_path).published()
-    assert where in str(caught.value)
-    assert "\n" not in str(caught.value)
+    assert old in text
+    (tmp_path / "published.csv").write_text(text.replace(old, new, 1), encoding="utf-8")
+    for read in (Store(tmp_path).published, Store(tmp_path).published_results):
+        with pytest.raises(BenchmarkError) as caught:
+            read()
+        assert str(caught.value).startswith(f"{tmp_path / 'published.csv'}, line ")
+        assert where in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def test_published_results_have_their_spread_and_number_of_runs() -> None:
+    found = {
+        (each.network, each.origin): (each.text, each.runs, each.statistic)
+        for each in Store(PUBLISHED_CSV.parent).published_results()
+    }
+    assert found["ResNet20v1", "original"] == ("92.16", 1, "one run")
+    assert found["ResNet110v1", "papers"] == ("93.39 ± 0.16", 5, "mean")
+    assert found["ResNet110v2", "papers"] == ("93.63", None, "not stated")
+    assert found["ResNet29v2", "other"] == ("85.06 ± 0.34", 50, "mean")
+    assert ("ResNet20v2", "original") not in found
 
 
 def test_files_of_a_commit_are_read_and_checked_in_the_same_way(

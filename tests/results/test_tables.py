@@ -59,9 +59,9 @@ def test_the_published_results_are_the_originals(published: pd.DataFrame) -> Non
         if row["n"] != "NA":
             network = Network.model_validate({"version": int(row["version"]), "n": int(row["n"])})
             assert network.name == row["network"]
-        assert ("arXiv" in row["source"]) == (row["paper_accuracy"] not in ("-", "NA"))
-        from_table = row["original_accuracy"] not in ("-", "NA")
-        assert ("original: its table" in row["source"]) == from_table
+    for each in Store(ROOT / "metrics").published_results():
+        assert ("arXiv" in each.source) == (each.origin == "papers" or each.runs == 50)
+        assert ("the original's table" in each.source) == (each.origin == "original")
 
 
 def test_every_network_of_the_original_has_a_row_where_nothing_is_trained(

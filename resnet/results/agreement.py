@@ -1,0 +1,134 @@
+"""Whether a result of ours agrees with a published one of the same network and training."""
+
+from collections.abc import Mapping, Sequence
+
+from resnet.results.intervals import published_difference
+from resnet.results.metrics import Results
+from resnet.results.notes import NONE, OTHERS_COLUMN
+from resnet.results.published import Published
+from resnet.results.recipes import Recognized, recognize
+from resnet.results.verdicts import CANNOT_TELL, agreement
+from resnet.training.record import TrainingParameters
+
+COLUMNS = {"Original, 200": "original", "Paper": "papers"}  # of the tables, to their origin
+AUGMENTATIONS = {"original": "shift, flip", "paper": "crop, flip"}  # that belong to a recipe
+
+
+def beside(results: Results, published: Sequence[Published]) -> list[tuple[Published, str]]:
+    """The published results that ours is to be compared with, each with the word for it.
+
+    They have the same network, form, recipe, augmentation and protocol: the last epoch is compared
+    with the last epoch, and the best on the test set with the best on the test set.
+    """
+    parameters = results.parameters
+    if results.synthetic:
+        return []
+    recognized = recognize(parameters)
+    augmentation = _augmentation(parameters, recognized)
+    ours = {
+        "network": parameters.network.family,
+        "form": parameters.network.form,
+        "recipe": recognized.name,
+        "augmentation": augmentation,
+    }
+    if augmentation is None:
+        return []
+    found = []
+    for each in published:
+        values = _accuracies(results, each.protocol)
+        if values and all(getattr(each, key) == value for key, value in ours.items()):
+            found.append((each, _word(each, values)))
+    return found
+
+
+def with_words(
+    rows: Sequence[dict[str, str]],
+    keys: Sequence[str],
+    results: Mapping[str, Results],
+    published: Sequence[Published],
+) -> list[dict[str, str]]:
+    """The rows of a table with the word beside each published result of ours' kind.
+
+    `keys` has the key of each row in `results`. Results that have no column get one, if there are
+    any.
+    """
+    words = {key: beside(each, published) for key, each in results.items()}
+    others = {key: _others(found) for key, found in words.items()}
+    found = [_with_words(row, words.get(key, ())) for row, key in zip(rows, keys, strict=True)]
+    if not any(others.values()):
+        return found
+    return [
+        {**row, OTHERS_COLUMN: others.get(key) or NONE}
+        for row, key in zip(found, keys, strict=True)
+    ]
+
+
+def others(published: Sequence[Published]) -> list[Published]:
+    """The published results that are in none of the original's tables."""
+    return [each for each in published if each.origin == "other"]
+
+
+def other_row(published: Published) -> dict[str, str]:
+    """A row of the table of these results."""
+    return {
+        "Network": published.network,
+        "Form": published.form,
+        "Recipe": published.recipe,
+        "Augment": published.augmentation,
+        "Protocol": published.protocol,
+        "Result, %": published.text,
+        "Runs": "not stated" if published.runs is None else str(published.runs),
+        "Source": published.source,
+    }
+
+
+def _with_words(row: dict[str, str], words: Sequence[tuple[Published, str]]) -> dict[str, str]:
+    by_origin = {published.origin: word for published, word in words}
+    found = {}
+    for column, text in row.items():
+        origin = next((each for start, each in COLUMNS.items() if column.startswith(start)), "")
+        found[column] = f"{text} ({by_origin[origin]})" if origin in by_origin else text
+    return found
+
+
+def _others(words: Sequence[tuple[Published, str]]) -> str:
+    return "; ".join(
+        f"{published.text} ({published.runs} runs): {word}"
+        for published, word in words
+        if published.origin == "other"
+    )
+
+
+def _word(published: Published, ours: Sequence[float]) -> str:
+    if len(ours) < 2:  # one seed does not show how seeds vary
+        return CANNOT_TELL
+    # a median varies less than one run and more than a mean, so it counts as one run
+    std = published.std if published.statistic == "mean" else None
+    runs = published.runs if std is not None and published.runs else 1
+    return agreement(published_difference(published.accuracy, std, runs, ours))
+
+
+def _accuracies(results: Results, protocol: str) -> list[float]:
+    """The seeds' accuracies by that protocol; none where the training does not have it."""
+    holdout = results.parameters.holdout
+    accuracies = [run.evaluation.accuracy for run in results.runs]
+    if protocol == "last epoch":
+        return accuracies if holdout.split == "train" and not holdout.fraction else []
+    if protocol == "best on test":
+        return accuracies if holdout.split == "test" else list(results.best_on_test)
+    return []
+
+
+def _augmentation(parameters: TrainingParameters, recognized: Recognized) -> str | None:
+    """The augmentation in the words of published.csv.
+
+    None where it is another one, or the recipe differs in anything else.
+    """
+    others = [each.key for each in recognized.differences if not each.key.startswith("augment.")]
+    if others:
+        return None
+    if recognized.exact:
+        return AUGMENTATIONS[recognized.name]
+    augment = parameters.augment
+    none = not (parameters.recipe.crop or augment.shift or augment.flip)
+    return "none" if none else None
