@@ -14,9 +14,9 @@ the difference has these components, for accuracies in points squared:
 The degrees of freedom lie between two known answers. Satterthwaite's, as in Welch's t test, are
 right on average, but the seeds' variances are estimates too, and with two or three seeds they are
 too many whenever the larger variance is by chance estimated too small. The smaller n - 1 is never
-too many, for any spreads (Hsu; Mickey and Brown). Their harmonic mean is used, in which the safe one
-counts twice if the sides have different numbers of seeds, and Satterthwaite's are at most those of
-two sides with the smaller n. docs/statistics.md shows by simulation that this holds.
+too many, for any spreads (Hsu; Mickey and Brown). The harmonic mean of the two is used. In it the
+smaller n - 1 counts twice if the sides have different numbers of seeds, and Satterthwaite's are at
+most those of two sides with the smaller n. docs/statistics.md shows by simulation that this holds.
 
 Means of other quantities, such as seconds per epoch, have the seeds' component alone.
 
