@@ -152,4 +152,5 @@ def _answers(correct: Correct) -> Seeds:
 
 
 def _values(values: Sequence[float] | NDArray[np.float64]) -> Seeds:
-    return Seeds(len(values), float(np.var(values, ddof=1)))
+    same = np.ptp(values) == 0  # whose variance rounding makes more than 0
+    return Seeds(len(values), 0.0 if same else float(np.var(values, ddof=1)))

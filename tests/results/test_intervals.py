@@ -112,5 +112,7 @@ def test_no_spread_at_all_is_no_variance_without_a_warning() -> None:
     for found in (
         accuracy_difference(np.ones((3, 20), bool), np.zeros((2, 20), bool)),
         mean_difference([2.0, 2.0], [1.0, 1.0]),
+        mean_difference([15.1, 15.1, 15.1], [15.3, 15.3, 15.3]),  # np.var gives 5e-30
+        published_difference(92.1, None, 1, [92.3, 92.3, 92.3]),
     ):
         assert found.variance == 0

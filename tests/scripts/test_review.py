@@ -88,6 +88,16 @@ def test_fail_on_worse(committed: Path) -> None:
     assert review(committed, "change", "main")[0] == 0
 
 
+def test_the_margin_decides_what_is_equivalent(copy: Path) -> None:
+    write(copy, "model", 1, [90.1, 91, 90.1])
+    for arguments, word in (
+        ((), "no difference seen"),
+        (("--margin", "20"), "equivalent** (within ±20)"),
+    ):
+        status, text, _ = review(copy, "main", *arguments, "--fail-on", "worse")
+        assert (status, word in rows(text)["model"][4]) == (0, True)
+
+
 def test_two_names_of_one_commit(committed: Path) -> None:
     git(committed, "tag", "v1", "main")
     for names in (("main", "v1"), ("v1", "main"), ("change", "HEAD")):
@@ -107,11 +117,25 @@ def test_the_workspace_of_a_clone_without_cache_or_remote(committed: Path, tmp_p
     assert "## params.yaml\n\nNothing changed." in text
 
 
-@pytest.mark.parametrize("arguments", [("nowhere",), ("main", "--fail-on=me"), ("-x", "main")])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("nowhere",),
+        ("main", "--fail-on=me"),
+        ("-x", "main"),
+        ("main", "--margin=0"),
+        ("main", "--margin=nan"),
+        ("main", "--margin=half"),
+    ],
+)
 def test_bad_arguments(committed: Path, arguments: tuple[str, ...]) -> None:
     status, text, error = review(committed, *arguments)
     assert (status != 0, text) == (True, "")
     assert "Traceback" not in error
+    if arguments[-1].startswith("--margin"):
+        given = arguments[-1].partition("=")[2]
+        line = f"'{given}': must be a number of points above 0, e.g. 0.5"
+        assert error.splitlines()[-1].endswith(f"argument --margin: {line}")
     if arguments == ("nowhere",):
         assert error == (
             "review: 'nowhere' is not a commit of this repository; "
