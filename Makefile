@@ -24,8 +24,8 @@ RUN := $(if $(filter 1,$(GPU)),gpu,run)
 # the trained weights in checkpoints/ that dvc.lock asks for and models/ or the cache lacks
 PULL = python -m scripts.checkpoints pull
 
-.PHONY: help demo test check format reproduce table retrain verify publish same-bits review plots \
-	merge speed faults lock clean
+.PHONY: help demo test check format reproduce table retrain verify publish same-bits review \
+	simulate plots merge speed faults lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -77,6 +77,9 @@ REV ?= workspace
 review: $(VENV)/.installed-$(RUN)  ## compare commits: BASE=main MARGIN=0.5 FAIL_ON="worse stale"
 	@python -m scripts.review "$(BASE)" "$(REV)" $(and $(MARGIN),--margin "$(MARGIN)") \
 		$(foreach word,$(FAIL_ON),--fail-on "$(word)")
+
+simulate: $(VENV)/.installed-$(RUN)  ## simulate how often reviews are wrong: docs/statistics.md
+	@python -m scripts.simulate
 
 plots: $(VENV)/.installed-$(RUN)  ## draw DVC's plots as SVG, in metrics/pictures
 	@python -m scripts.plots
