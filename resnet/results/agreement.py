@@ -47,19 +47,30 @@ def with_words(
     results: Mapping[str, Results],
     published: Sequence[Published],
 ) -> list[dict[str, str]]:
-    """The rows of a table with the word beside each published result of ours' kind.
+    """The rows of a table with the word for each published result that ours is compared with.
 
-    `keys` has the key of each row in `results`. Results that have no column get one, if there are
-    any.
+    `keys` has the key of each row in `results`. Published results that have no column in the table
+    are in a column of their own, which is there only if there are any.
     """
     words = {key: beside(each, published) for key, each in results.items()}
-    others = {key: _others(found) for key, found in words.items()}
-    found = [_with_words(row, words.get(key, ())) for row, key in zip(rows, keys, strict=True)]
-    if not any(others.values()):
+    found, elsewhere = [], []
+    for row, key in zip(rows, keys, strict=True):
+        shown = {column: _origin(column) for column in row}
+        by_origin = {each.origin: word for each, word in words.get(key, ())}
+        found.append(
+            {
+                column: f"{text} ({by_origin[shown[column]]})"
+                if shown[column] in by_origin
+                else text
+                for column, text in row.items()
+            }
+        )
+        rest = [pair for pair in words.get(key, ()) if pair[0].origin not in shown.values()]
+        elsewhere.append("; ".join(_in_words(*pair) for pair in rest))
+    if not any(elsewhere):
         return found
     return [
-        {**row, OTHERS_COLUMN: others.get(key) or NONE}
-        for row, key in zip(found, keys, strict=True)
+        {**row, OTHERS_COLUMN: text or NONE} for row, text in zip(found, elsewhere, strict=True)
     ]
 
 
@@ -82,21 +93,14 @@ def other_row(published: Published) -> dict[str, str]:
     }
 
 
-def _with_words(row: dict[str, str], words: Sequence[tuple[Published, str]]) -> dict[str, str]:
-    by_origin = {published.origin: word for published, word in words}
-    found = {}
-    for column, text in row.items():
-        origin = next((each for start, each in COLUMNS.items() if column.startswith(start)), "")
-        found[column] = f"{text} ({by_origin[origin]})" if origin in by_origin else text
-    return found
+def _origin(column: str) -> str:
+    """The origin of the published results in a column; empty where it has none."""
+    return next((origin for start, origin in COLUMNS.items() if column.startswith(start)), "")
 
 
-def _others(words: Sequence[tuple[Published, str]]) -> str:
-    return "; ".join(
-        f"{published.text} ({published.runs} runs): {word}"
-        for published, word in words
-        if published.origin == "other"
-    )
+def _in_words(published: Published, word: str) -> str:
+    origins = {"original": "the original", "papers": "the paper"}
+    return f"{published.text} ({origins.get(published.origin, f'{published.runs} runs')}): {word}"
 
 
 def _word(published: Published, ours: Sequence[float]) -> str:
