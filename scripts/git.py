@@ -1,6 +1,7 @@
 """Running git, with its own reason where it fails."""
 
 import os
+import re
 import subprocess
 from collections.abc import Mapping
 from functools import cache
@@ -51,15 +52,43 @@ def git(*arguments: str, cwd: Path | None = None) -> bytes:
 def commit(name: str, *others: str) -> str:
     """The hash of the commit of that name; `others` are further names that the error suggests.
 
-    Raises BenchmarkError where there is none, or git cannot read the repository.
+    It may also be the name of a DVC experiment. Raises BenchmarkError where there is none, or git
+    cannot read the repository.
     """
     git("rev-parse", "--git-dir")  # says why it cannot, e.g. that another user owns the folder
     try:
         found = git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
     except BenchmarkError as error:
-        known = ", ".join(["name a branch, a tag, a commit", *(f"or {each}" for each in others)])
-        raise BenchmarkError(f"{name!r} is not a commit of this repository; {known}") from error
+        if experiment := _experiment(name):
+            return experiment
+        known = ", ".join(["a branch, a tag, a commit, a DVC experiment", *others])
+        known = ", or ".join(known.rsplit(", ", 1))
+        raise BenchmarkError(
+            f"{name!r} is not a commit of this repository; name {known}"
+        ) from error
     return found.decode().strip()
+
+
+def _experiment(name: str) -> str | None:
+    """The commit of the DVC experiment of that name, None where there is none.
+
+    DVC names it refs/exps/<2 digits>/<38 digits>/<name>, with the commit it was run on. If there
+    are several of that name, it is the one that was run on HEAD, as for DVC itself.
+    """
+    refs = git("for-each-ref", "--format=%(refname) %(objectname)", "refs/exps").decode()
+    pattern = re.compile(rf"refs/exps/([0-9a-f]{{2}}/[0-9a-f]{{38}})/{re.escape(name)} (.+)")
+    matches = [match for line in refs.splitlines() if (match := pattern.fullmatch(line))]
+    found = {match[1].replace("/", ""): match[2] for match in matches}
+    if len(found) < 2:
+        return next(iter(found.values()), None)
+    head = git("rev-parse", "HEAD").decode().strip()
+    if head not in found:
+        where = ", ".join(base[:7] for base in found)
+        raise BenchmarkError(
+            f"several experiments are named {name!r}, on {where}: name one by its commit, which "
+            "`dvc exp show --all-commits --sha` shows"
+        )
+    return found[head]
 
 
 def fetch_objects(revision: str) -> None:

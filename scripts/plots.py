@@ -19,20 +19,19 @@ from dvc.utils.serialize import load_yaml
 
 from resnet.errors import BenchmarkError, command_parser, run_stage
 from resnet.files import LEFT_BEHIND, replaced, write_text
-from resnet.results.provenance import WORKSPACE
 from resnet.results.store import PICTURES
-from scripts.git import commit, fetch_objects
+from scripts import sides
 
 
 def specifications(revisions: Sequence[str]) -> dict[str, dict[str, Any]]:
     """DVC's plots in Vega-Lite, by name: of the workspace, or of the revisions side by side.
 
     Plots without data are left out. Raises BenchmarkError that names the file where DVC cannot read
-    a plot's data.
+    a pipeline or a plot's data.
     """
-    for revision in revisions:
-        if revision != WORKSPACE:
-            fetch_objects(commit(revision))
+    for revision in map(sides.revision, revisions):
+        if revision.broken:
+            raise BenchmarkError(f"{revision.name}: {revision.broken[0]}; nothing was drawn")
     command = ["plots", "diff", *revisions] if revisions else ["plots", "show"]
     done = subprocess.run(
         [sys.executable, "-m", "dvc", *command, "--json"],

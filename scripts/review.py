@@ -1,156 +1,149 @@
-"""What a change did to the results: two git revisions compared, as Markdown.
+"""What a change did to the results: two sides compared, as Markdown.
 
-`make review BASE=main REV=branch`. Parameters and the list of results come from DVC's own diff, the
-results themselves from git: neither checkpoints nor a DVC remote are needed.
+`make review BASE=main REV=branch`. A side is a commit, a DVC experiment or the working tree.
+Parameters come from DVC's own diff, the results themselves from git: neither checkpoints nor a DVC
+remote are needed, and no code of a side is run.
 """
 
 import argparse
 import math
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from resnet.errors import BenchmarkError, command_parser, run_stage
-from resnet.results import review, verdicts
+from resnet.results import curves, review, verdicts
+from resnet.results.markdown import code
 from resnet.results.provenance import WORKSPACE, stale_results
-from resnet.results.review import Row, Side
-from resnet.results.store import Reader, Store, read_workspace
-from scripts.git import commit, fetch_objects, git
+from resnet.results.review import Row, Side, is_unchanged
+from resnet.results.review_page import Chart, Review, differing_code, render
+from resnet.training import history
+from scripts.sides import Revision, revision
 
 FAIL_ON = ("worse", "stale")
 
 
-@dataclass(frozen=True)
-class Diff:
-    """What DVC says of two revisions."""
-
-    changed: dict[str, tuple[Any, Any]]  # keys of params.yaml to old and new value
-    variants: list[str]  # those with results on either side, in the pipeline's order
-    stale: dict[str, list[str]]  # the lines on each side's stale results
-
-
 def compare(base: str, rev: str, margin: float = verdicts.MARGIN) -> tuple[str, set[str]]:
-    """The review of two revisions of the repository in the current folder, as Markdown.
+    """The review of two sides, from the repository in the current folder, as Markdown.
 
     Accuracies are equivalent if they differ by less than `margin` points. Returns also which of
-    FAIL_ON's words apply. Raises BenchmarkError where there is no such revision, or DVC cannot read
-    REV's pipeline or results.
+    FAIL_ON's words apply, and `broken` where DVC cannot read the pipeline of `rev`. Raises
+    BenchmarkError where there is no such side.
     """
-    commits = {name: _commit(name) for name in (base, rev)}
-    diff = _diff(commits, base, rev)
-    synthetic_changed = any(key.startswith("data.synthetic.") for key in diff.changed)
-    stores = {name: Store(read=_reader(commits[name]), name=name) for name in (base, rev)}
-    accuracies: list[Row] = []
-    seconds: list[Row] = []
-    unread: list[str] = []
-    rev_is_broken = False
-    for variant in diff.variants:
-        sides = []
-        for name in (base, rev):
+    sides = (revision(base), revision(rev))
+    found = Review(base, rev, stale={side.name: [] for side in sides})
+    _read_pipelines(sides, found)
+    found.refused = sides[1].refused()
+    synthetic_changed = any(key.startswith("data.synthetic.") for key in found.changed or ())
+    unread_in_rev = False
+    for variant in _variants(sides):
+        pair = []
+        for side in sides:
             try:
-                side = _side(stores[name], variant)
-            except BenchmarkError as error:  # an older revision may have other files
-                unread.append(f"{error}: {variant} is {review.NOT_COMPARABLE}")
-                rev_is_broken |= name == rev
+                results = _side(side, variant)
+            except (BenchmarkError, RecursionError) as error:  # an older one may have other files
+                found.unread.append((variant, str(error)))
+                unread_in_rev |= side is sides[1]
             else:
-                sides.append(side)
-                if side and not side.results.recorded:
-                    diff.stale[name].append(
-                        f"{variant}: its training did not record its code and data"
-                    )
-        match sides:
+                pair.append(results)
+                if results and not results.results.recorded:
+                    line = f"{code(variant)}: its training did not record its code and data"
+                    found.stale[side.name].append(line)
+        match pair:
             case [Side() as before, Side() as after]:
-                accuracies.append(
-                    review.accuracy_row(variant, before, after, synthetic_changed, margin)
-                )
-                seconds.append(review.seconds_row(variant, before, after, synthetic_changed))
+                row = review.accuracy_row(variant, before, after, synthetic_changed, margin)
+                found.accuracies.append(row)
+                found.seconds.append(review.seconds_row(variant, before, after, synthetic_changed))
+                found.codes[variant] = differing_code(before.results, after.results)
+                if not is_unchanged(row):
+                    found.charts += _charts(sides, variant, before, after)
             case [before, after] if before or after:
-                accuracies.append(review.one_sided_row(variant, before, after))
+                found.accuracies.append(review.one_sided_row(variant, before, after))
             case _:  # a side cannot be read, which `unread` says
                 pass
-    accuracies, seconds = review.with_verdicts(accuracies, seconds)
-    page = review.page(base, rev, accuracies, seconds, diff.changed, unread, diff.stale)
-    worse = rev_is_broken or _any_worse([*accuracies, *seconds])
-    applies = {"worse": worse, "stale": bool(diff.stale[rev])}
-    return page, {word for word in FAIL_ON if applies[word]}
+    found.accuracies, found.seconds = review.with_verdicts(found.accuracies, found.seconds)
+    applies = {
+        "worse": unread_in_rev or _any_worse([*found.accuracies, *found.seconds]),
+        "stale": bool(found.stale[rev]),
+        "broken": bool(sides[1].broken),
+    }
+    return render(found), {word for word, does in applies.items() if does}
 
 
 def _any_worse(rows: Sequence[Row]) -> bool:
     return any(row.verdict == verdicts.WORSE for row in rows)
 
 
-def _side(store: Store, variant: str) -> Side | None:
-    """A variant at a revision; None where it has no results."""
-    results = store.results(variant)
-    return None if results is None else Side(results, store.correct(variant, results))
+def _side(side: Revision, variant: str) -> Side | None:
+    """A variant's results on a side; None where it has none."""
+    results = side.store.results(variant)
+    return None if results is None else Side(results, side.store.correct(variant, results))
 
 
-def _commit(name: str) -> str:
-    """The commit's hash, which DVC needs: it confuses two names of one commit."""
-    if name == WORKSPACE:
-        return name
-    found = commit(name, WORKSPACE)
-    fetch_objects(found)
-    return found
+def _variants(sides: Sequence[Revision]) -> list[str]:
+    """The variants with results on either side: first those that the second side lists."""
+    found = {name for side in sides for name in side.variants()}
+    listed = sides[1].listed()
+    return [*(name for name in listed if name in found), *sorted(found - set(listed))]
 
 
-def _diff(commits: Mapping[str, str], base: str, rev: str) -> Diff:
+def _read_pipelines(sides: Sequence[Revision], found: Review) -> None:
+    """Let DVC compare the parameters, and find stale results, of sides that it can read."""
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
-    from dvc.scm import SCMError
 
     try:
         with Repo(".") as repo:
-            metrics = repo.metrics.diff(a_rev=commits[base], b_rev=commits[rev], all=True)
-            parameters = repo.params.diff(commits[base], commits[rev])
-            listed = [out.def_path for out in repo.index.metrics]
-            stale = {name: stale_results(repo, commits[name]) for name in (base, rev)}
-    except (DvcException, SCMError) as error:
+            for side in sides:
+                if not side.broken:
+                    try:
+                        found.stale[side.name] = stale_results(repo, side.commit)
+                    except Exception as error:  # whatever a damaged file makes DVC raise
+                        side.broken.append(f"DVC: {' '.join(str(error).split())}")
+            if not any(side.broken for side in sides):
+                found.changed = _changed(repo, *(side.commit for side in sides))
+    except DvcException as error:
         raise BenchmarkError(f"DVC: {' '.join(str(error).split())}") from error
-    found = set(metrics.get("diff", {}))
-    for name in (rev, base):
-        found |= _unreadable(metrics.get("errors", {}).get(commits[name], {}), name, name == rev)
-    in_order = sorted(
-        found, key=lambda path: (listed.index(path) if path in listed else len(listed), path)
-    )
-    changed = {
+    found.broken = {side.name: side.broken for side in sides}
+
+
+def _changed(repo: Any, base: str, rev: str) -> dict[str, tuple[Any, Any]]:
+    """The keys of params.yaml that differ, with the old and the new value."""
+    return {
         key: (pair["old"], pair["new"])
-        for path, pairs in parameters.get("diff", {}).items()
+        for path, pairs in repo.params.diff(base, rev).get("diff", {}).items()
         if Path(path).name == "params.yaml"
         for key, pair in sorted(pairs.items())
     }
-    return Diff(changed, [Path(path).stem for path in in_order], stale)
 
 
-def _unreadable(errors: Any, name: str, is_rev: bool) -> set[str]:
-    """The metrics files that DVC cannot read at a revision, apart from those that do not exist.
+def _charts(sides: Sequence[Revision], variant: str, *pair: Side) -> list[Chart]:
+    """The learning curves of a variant, if both sides have them over equally many epochs."""
+    texts = [_histories(side, variant, each) for side, each in zip(sides, pair, strict=True)]
+    epochs = {run.training.epochs for each in pair for run in each.results.runs}
+    column = curves.column([text for of in texts for text in of]) if all(texts) else None
+    if column is None or len(epochs) > 1 or epochs == {1}:
+        return []
+    before, after = (curves.mean_curve(of, column) for of in texts)
+    return [Chart(variant, curves.COLUMNS[column], before, after)]
 
-    An error in REV is raised. One in BASE is reported later, beside the rest of the review.
-    """
-    found = set()
-    problems = errors.items() if isinstance(errors, Mapping) else [("dvc.yaml", errors)]
-    for path, problem in problems:
-        if isinstance(problem, FileNotFoundError):  # a variant that is not trained there
-            continue
-        if is_rev or path == "dvc.yaml":
-            raise BenchmarkError(f"{name}: {path}: {' '.join(str(problem).split())}")
-        found.add(path)
+
+def _histories(side: Revision, variant: str, of: Side) -> list[str]:
+    """The text of each seed's history; none where one is missing or damaged."""
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        for run in of.results.runs:
+            name = f"seed{run.seed}.csv"
+            path = Path(folder) / name
+            try:
+                text = side.reader(side.store.histories_path(variant) / name)
+                path.write_text(text or "", encoding="utf-8")
+                found.append(history.read(path, run.training.epochs))
+            except BenchmarkError:
+                return []
     return found
-
-
-def _reader(revision: str) -> Reader:
-    return read_workspace if revision == WORKSPACE else partial(_read_commit, revision)
-
-
-def _read_commit(revision: str, path: Path) -> str | None:
-    """The text of a file of a commit; None where it has no such file."""
-    name = path.as_posix()
-    if not git("ls-tree", "--name-only", revision, f"./{name}"):
-        return None
-    return git("show", "--end-of-options", f"{revision}:./{name}").decode(errors="replace")
 
 
 def _margin(text: str) -> float:
@@ -167,19 +160,19 @@ def main(arguments: argparse.Namespace) -> None:
     os.environ.setdefault("DVC_NO_ANALYTICS", "1")
     text, applying = compare(arguments.base, arguments.rev, arguments.margin)
     print(text, end="")
-    if applying & set(arguments.fail_on):
+    if applying & {*arguments.fail_on, "broken"}:
         raise SystemExit(1)
 
 
 if __name__ == "__main__":
     command = command_parser("scripts.review", __doc__)
-    command.add_argument("base", metavar="BASE", help="the commit to compare with")
+    command.add_argument("base", metavar="BASE", help="the commit or experiment to compare with")
     command.add_argument(
         "rev",
         metavar="REV",
         nargs="?",
         default=WORKSPACE,
-        help="the commit to review (default: %(default)s)",
+        help="the commit or experiment to review (default: %(default)s)",
     )
     command.add_argument(
         "--margin",
@@ -194,6 +187,6 @@ if __name__ == "__main__":
         default=[],
         choices=FAIL_ON,
         help="exit with status 1: worse, where a verdict is worse or REV's results cannot be read; "
-        "stale, where results of REV are stale",
+        "stale, where results of REV are stale. A pipeline that DVC cannot read always fails",
     )
     run_stage(main, command)

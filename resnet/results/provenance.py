@@ -9,15 +9,18 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from resnet.results.markdown import code
+
 WORKSPACE = "workspace"  # DVC's name for the working tree, committed or not
 TABLES = "the tables"
 
 
 def stale_results(repo: Any, rev: str) -> list[str]:
-    """What shows that results at a revision are stale: lines that begin with the variants.
+    """What shows that results at a revision are stale: Markdown lines that begin with the variants.
 
     `repo` is a dvc.repo.Repo. Results are stale where dvc.lock records another file, e.g. because
     one was edited by hand, and where a stage that led to them ran with other code or parameters.
+    Nothing outside the repository is opened, whatever a stage names.
     """
     from dvc.repo.graph import get_subgraph_of_nodes
 
@@ -28,12 +31,12 @@ def stale_results(repo: Any, rev: str) -> list[str]:
         stages_behind = {  # the stages that led to a variant's results
             Path(out.def_path).stem: set(get_subgraph_of_nodes(index.graph, [out.stage]))
             for out in index.metrics
-            if out.exists
+            if out.is_in_repo and out.exists
         }
         stages_behind[TABLES] = {
             stage
             for stage in index.stages
-            if stage.name == "report" and any(out.exists for out in stage.outs)
+            if stage.name == "report" and any(out.is_in_repo and out.exists for out in stage.outs)
         }
         cached = [Path(out.def_path) for out in index.outs if out.use_cache]
         every_stage = {stage for stages in stages_behind.values() for stage in stages}
@@ -41,7 +44,9 @@ def stale_results(repo: Any, rev: str) -> list[str]:
         for variant, stages in stages_behind.items():
             for stage in sorted(stages, key=lambda stage: str(stage.name)):
                 for change in changes[stage]:
-                    found.setdefault(change, {})[variant] = None
+                    found.setdefault(change, {})[
+                        variant if variant == TABLES else code(variant)
+                    ] = None
     lines: dict[tuple[str, str], dict[str, None]] = {}
     for (what, item), variants in found.items():
         lines.setdefault((", ".join(variants), what), {})[item] = None
@@ -54,22 +59,26 @@ def stage_changes(stage: Any, cached: Sequence[Path]) -> Iterator[tuple[str, str
     The `cached` paths are not compared.
     """
     if not any(entry.hash_info for entry in (*stage.deps, *stage.outs)):
-        yield "`dvc.lock` has no record of", str(stage.name)
+        yield "`dvc.lock` has no record of", code(str(stage.name))
         return
     # Without variant and seed, so that what several stages share is reported once.
     name = str(stage.name).split("@")[0]
     if stage.cmd_changed:
         yield f"{name} ran with a different", "command"
     for dependency in stage.deps:
+        if not dependency.is_in_repo:  # a URL or another repository, which DVC would open
+            yield f"{name} depends on what is not in this repository:", code(str(dependency))
+            continue
         path = Path(dependency.def_path)
         if any(out.is_relative_to(path) or path.is_relative_to(out) for out in cached):
             continue
         for changed, change in dependency.workspace_status().items():
             if isinstance(change, Mapping):  # a file of parameters: key to change
                 for key in change:
-                    yield f"{name} ran with a different", f"`{key}` in `{changed}`"
+                    yield f"{name} ran with a different", f"{code(key)} in {code(changed)}"
             else:
-                yield f"{name} ran with a different", f"`{changed}`"
+                yield f"{name} ran with a different", code(changed)
     for out in stage.outs:
-        if not out.use_cache and "modified" in out.workspace_status().values():
-            yield f"{name} wrote a different", f"`{out.def_path}`"
+        in_git = out.is_in_repo and not out.use_cache
+        if in_git and "modified" in out.workspace_status().values():
+            yield f"{name} wrote a different", code(out.def_path)

@@ -1,9 +1,7 @@
-"""What a change did to the results: each variant before and after, with intervals, as Markdown."""
+"""What a change did to the results: each variant before and after, with intervals."""
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -19,7 +17,6 @@ from resnet.results.notes import NONE
 from resnet.results.recipes import recognize
 from resnet.results.scores import Correct
 from resnet.results.verdicts import (
-    HOW_TO_READ,
     MARGIN,
     NO_DIFFERENCE,
     NO_VERDICT,
@@ -29,10 +26,7 @@ from resnet.results.verdicts import (
 )
 
 NOT_COMPARABLE = "not comparable"
-STALE = (
-    "The code and parameters of the same revision did not produce these results; "
-    "run `dvc repro` to update them."
-)
+SAME_CORRECT, SAME_TIMES = "the same images classified correctly", "the same times"
 
 
 @dataclass(frozen=True)
@@ -52,6 +46,11 @@ class Row:
     verdict: str = ""  # empty until `with_verdicts` fills it in
     remark: str = ""
     comparison: Comparison | None = None  # None: the verdict does not depend on other rows
+
+
+def is_unchanged(row: Row) -> bool:
+    """Whether both sides have the very same results."""
+    return row.remark in (SAME_CORRECT, SAME_TIMES)
 
 
 def differing_conditions(before: Side, after: Side, synthetic_changed: bool) -> list[str]:
@@ -81,7 +80,7 @@ def accuracy_row(
         return Row(variant, (*shown, NONE), NOT_COMPARABLE, "; ".join(reasons))
     if np.array_equal(before.correct, after.correct):  # the same networks: no interval is needed
         same = f"{_signed(0)} [{_signed(0)}, {_signed(0)}]"
-        return Row(variant, (*shown, same), NO_DIFFERENCE, "the same images classified correctly")
+        return Row(variant, (*shown, same), NO_DIFFERENCE, SAME_CORRECT)
     if new.images == 1:
         gain = new.metrics.accuracy - old.metrics.accuracy
         return Row(variant, (*shown, _signed(gain)), NO_VERDICT, "one test image")
@@ -114,7 +113,7 @@ def seconds_row(variant: str, before: Side, after: Side, synthetic_changed: bool
     if reasons:
         return Row(variant, (*shown, NONE), NOT_COMPARABLE, "; ".join(reasons))
     if times[0] == times[1]:
-        return Row(variant, (*shown, _signed(0.0)), NO_DIFFERENCE, "the same times")
+        return Row(variant, (*shown, _signed(0.0)), NO_DIFFERENCE, SAME_TIMES)
     seeds = _seeds(old, new)
     if min(map(len, seeds)) == 1:
         gain = _signed(means[1] - means[0])
@@ -141,61 +140,6 @@ def one_sided_row(variant: str, before: Side | None, after: Side | None) -> Row:
     old, new = (NONE if each is None else cells.accuracy(each.results) for each in (before, after))
     word = "removed" if before else "added"
     return Row(variant, (side.results.network.name, old, new, NONE), word)
-
-
-def page(
-    base: str,
-    rev: str,
-    accuracies: Sequence[Row],
-    seconds: Sequence[Row],
-    changed: Mapping[str, tuple[Any, Any]],
-    unread: Sequence[str],
-    stale: Mapping[str, Sequence[str]],
-) -> str:
-    """The whole review.
-
-    `changed` has keys of params.yaml with their old and new value, `unread` a line for each file
-    that cannot be read, `stale` for each side the lines on its stale results.
-    """
-    blocks = [f"# {markdown.code(base)} → {markdown.code(rev)}"]
-    if lines := [f"{markdown.code(side)}: {line}" for side in stale for line in stale[side]]:
-        blocks += ["## Stale results", STALE, markdown.bullets(lines)]
-    blocks.append("## Accuracy, %")
-    if accuracies:
-        blocks.append(_table(base, rev, "Difference, points", accuracies))
-    elif not unread:
-        blocks.append("Neither side has any results.")
-    if seconds:
-        blocks += ["## Seconds per epoch", _table(base, rev, "Difference, s", seconds)]
-    if unread:
-        blocks.append(markdown.bullets(unread))
-    blocks += ["## params.yaml", _parameters(base, rev, changed) or "Nothing changed."]
-    return markdown.page([*blocks, *(HOW_TO_READ if accuracies else ())])
-
-
-def _table(base: str, rev: str, difference: str, rows: Sequence[Row]) -> str:
-    columns = ("Variant", "Network", base, rev, difference, "Verdict")
-    align = ("left", "left", "right", "right", "right", "left")
-    cells_of = [
-        (
-            row.variant,
-            *row.cells,
-            f"**{row.verdict}**" + (f" ({row.remark})" if row.remark else ""),
-        )
-        for row in rows
-    ]
-    return markdown.table(columns, cells_of, align)
-
-
-def _parameters(base: str, rev: str, changed: Mapping[str, tuple[Any, Any]]) -> str:
-    rows = [
-        (
-            markdown.code(key),
-            *(NONE if value is None else markdown.code(_as_yaml(value)) for value in pair),
-        )
-        for key, pair in changed.items()
-    ]
-    return markdown.table(("Key", base, rev), rows, ("left",) * 3) if rows else ""
 
 
 def _differing_data(old: Results, new: Results, synthetic_changed: bool) -> list[str]:
@@ -225,7 +169,11 @@ def _differing_devices(old: Results, new: Results) -> list[str]:
         "xla": (_joined(old, "xla"), _joined(new, "xla")),
         "determinism": (_joined(old, "deterministic"), _joined(new, "deterministic")),
     }
-    return [f"different {name}: {was} → {now}" for name, (was, now) in pairs.items() if was != now]
+    return [
+        f"different {name}: {markdown.code(was)} → {markdown.code(now)}"
+        for name, (was, now) in pairs.items()
+        if was != now
+    ]
 
 
 def _joined(results: Results, key: str) -> str:
@@ -241,10 +189,6 @@ def _epochs(results: Results) -> str:
     recognized = recognize(results.parameters)
     short = f" of {recognized.published_epochs}" if recognized.short else ""
     return f"{recognized.epochs}{short}"
-
-
-def _as_yaml(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _signed(value: float) -> str:

@@ -82,16 +82,16 @@ def test_results_as_they_were_recorded_are_not_stale(recorded: Path, clone: Path
 def test_other_code_and_parameters_are_named_with_the_variants(clone: Path) -> None:
     edit(clone / "params.yaml", "model:\n  version: 1\n  n: 3", "model:\n  version: 1\n  n: 2")
     assert stale(clone, "main") == [
-        "- `workspace`: model: train ran with a different `model` in `params.yaml`",
+        "- `workspace`: `model`: train ran with a different `model` in `params.yaml`",
         "- `workspace`: the tables: report ran with a different `model` in `params.yaml`",
     ]
     with (clone / "resnet" / "training" / "loop.py").open("a", encoding="utf-8") as file:
         file.write("# a comment\n")
     edit(clone / "params.yaml", "    l2: 0.0001", "    l2: 0.0002")
     expected = [
-        "model, ResNet32v1: train ran with a different `resnet/training/loop.py`, "
+        "`model`, `ResNet32v1`: train ran with a different `resnet/training/loop.py`, "
         "`recipes.original` in `params.yaml`",
-        "model: train ran with a different `model` in `params.yaml`",
+        "`model`: train ran with a different `model` in `params.yaml`",
         "the tables: report ran with a different `resnet/training/loop.py`, "
         "`model` in `params.yaml`, `recipes` in `params.yaml`",
     ]
@@ -107,7 +107,7 @@ def test_a_result_edited_by_hand(clone: Path) -> None:
     values = json.loads(path.read_text())
     path.write_text(json.dumps({**values, "seconds_per_epoch": 1.0}))
     assert stale(clone, "main") == [
-        "- `workspace`: ResNet32v1: evaluate wrote a different `metrics/runs/ResNet32v1.json`",
+        "- `workspace`: `ResNet32v1`: evaluate wrote a different `metrics/runs/ResNet32v1.json`",
         "- `workspace`: the tables: report ran with a different `metrics/runs`",
     ]
     git(clone, "checkout", "--quiet", ".")
@@ -121,8 +121,8 @@ def test_results_of_which_dvc_lock_has_no_record(clone: Path) -> None:
     edit(clone / "params.yaml", "- ResNet32v1\n", "- ResNet32v1\n- ResNet44v1\n")
     write(clone, "ResNet44v1", 9, network=Network(version=1, n=7))
     assert stale(clone, "main")[0] == (
-        "- `workspace`: ResNet44v1: `dvc.lock` has no record of evaluate@ResNet44v1, "
-        "train@ResNet44v1-0, train@ResNet44v1-1"
+        "- `workspace`: `ResNet44v1`: `dvc.lock` has no record of `evaluate@ResNet44v1`, "
+        "`train@ResNet44v1-0`, `train@ResNet44v1-1`"
     )
     (clone / "dvc.lock").unlink()
     assert len(stale(clone, "main")) > 1
@@ -133,7 +133,7 @@ def test_results_whose_training_did_not_record_its_code(clone: Path) -> None:
     record = json.loads(path.read_text())
     record["runs"][1]["training"]["identity"]["code"] = {}
     path.write_text(json.dumps(record))
-    line = "model: its training did not record its code and data"
+    line = "`model`: its training did not record its code and data"
     assert [text for text in stale(clone, "main") if text.endswith(line)] == [
         f"- `workspace`: {line}"
     ]

@@ -111,22 +111,22 @@ def timed(*seconds: float, **options: Any) -> Side:
         (
             timed(12.0, 12.1, device=make_device("TPU")),
             "not comparable",
-            "different device: NVIDIA H100 80GB HBM3 → TPU",
+            "different device: `NVIDIA H100 80GB HBM3` → `TPU`",
         ),
         (
             timed(12.0, device=make_device(backend="jax")),
             "not comparable",
-            "different backend: tensorflow → jax",
+            "different backend: `tensorflow` → `jax`",
         ),
         (
             timed(12.0, device=make_device(float32_products="tf32")),
             "not comparable",
-            "different float32_products: float32 → tf32",
+            "different float32_products: `float32` → `tf32`",
         ),
         (
             timed(12.0, precision="bfloat16"),
             "not comparable",
-            "different precision: float32 → bfloat16",
+            "different precision: `float32` → `bfloat16`",
         ),
         (timed(12.0, source="synthetic"), "not comparable", "different data: cifar10 → synthetic"),
     ],
@@ -178,15 +178,3 @@ def test_the_seeds_to_add_are_those_that_are_missing(seeds: list[int], added: st
 
     row = judged(review.accuracy_row("model", few(91.5), few(91.9), synthetic_changed=False))
     assert row.remark.endswith(f"; add `-S 'seeds={added}'`")
-
-
-def test_names_cannot_break_the_page() -> None:
-    row = review.accuracy_row("model", side(), side(), synthetic_changed=False)
-    changed = {"data.urls": (["a|b"], None), "k`ey": ("x\ny", 1)}
-    page = review.page("a|b", "a|b", [row], [], changed, ["x: unread"], {"a|b": ["stale"]})
-    lines = page.splitlines()
-    assert lines[0] == "# `a|b` → `a|b`"
-    tables = [line for line in lines if line.startswith("|")]
-    bars = [len(line.replace("\\|", "").split("|")) - 2 for line in tables]
-    assert bars == [6] * 3 + [3] * 4  # columns
-    assert [cell.strip() for cell in tables[-1].split("|")[1:-1]] == ["`k'ey`", "`x y`", "`1`"]

@@ -9,7 +9,7 @@ import pytest
 
 from resnet.variant import Network
 from scripts.checkout import copy_checkout
-from tests.support.results import git, make_results, review, table_rows, write_results
+from tests.support.results import git, make_results, review, write_results
 
 SAME_CORRECT = "**no difference seen** (the same images classified correctly)"
 
@@ -51,15 +51,22 @@ def copy(committed: Path, tmp_path: Path) -> Path:
 
 
 def rows(text: str, section: str = "Accuracy, %") -> dict[str, list[str]]:
-    """The rows of a section's table, each by its first cell."""
-    found = [list(row.values()) for row in table_rows(text, section)]
-    return {row[0]: row[1:] for row in found}
+    """The rows of a section's tables, folded or not, each by its first cell without backticks."""
+    lines = text.split(f"## {section}\n")[1].split("\n## ")[0].splitlines()
+    cells = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
+    return {row[0].strip("`"): row[1:] for row in cells if len(row) > 1 and row[0][0] == "`"}
 
 
 def test_two_commits(committed: Path) -> None:
     status, text, error = review(committed, "main", "change")
     assert (status, error) == (0, "")
-    assert text.startswith("# `main` → `change`\n")
+    assert text.splitlines()[:3] == [
+        "**Results of `main` are stale. Results of `change` are stale. "
+        "Accuracy: 1 better, 0 worse, 0 unchanged, 1 cannot tell, 1 added, 1 removed.** "
+        "Seconds per epoch: 0 better, 0 worse, 1 unchanged, 1 cannot tell.",
+        "",
+        "`main` → `change`",
+    ]
     accuracy = rows(text)
     assert list(accuracy) == ["model", "ResNet32v1", "ResNet56v1", "ResNet44v1"]
     assert accuracy["model"][:3] == [
@@ -76,8 +83,8 @@ def test_two_commits(committed: Path) -> None:
     seconds = rows(text, "Seconds per epoch")
     assert seconds["model"][3:] == ["+0.00", "**no difference seen** (the same times)"]
     changed = rows(text, "params.yaml")
-    assert changed["`augment.shift`"] == ["`0.1`", "`0.2`"]
-    assert list(changed) == ["`augment.shift`", "`variants`"]
+    assert changed["augment.shift"] == ["`0.1`", "`0.2`"]
+    assert list(changed) == ["augment.shift", "variants"]
 
 
 def test_fail_on_worse(committed: Path) -> None:
@@ -139,7 +146,7 @@ def test_bad_arguments(committed: Path, arguments: tuple[str, ...]) -> None:
     if arguments == ("nowhere",):
         assert error == (
             "review: 'nowhere' is not a commit of this repository; "
-            "name a branch, a tag, a commit, or workspace\n"
+            "name a branch, a tag, a commit, a DVC experiment, or workspace\n"
         )
 
 
@@ -148,7 +155,7 @@ def unread(copy: Path, *arguments: str) -> str:
     status, text, _ = review(copy, "main", *arguments)
     assert status == 0
     assert review(copy, "main", "--fail-on", "worse")[0] == 1
-    (line,) = [line for line in text.splitlines() if line.endswith("model is not comparable")]
+    (line,) = [line for line in text.splitlines() if line.endswith("`model` is not comparable")]
     return line
 
 
@@ -157,7 +164,7 @@ def test_results_that_cannot_be_read(copy: Path) -> None:
     answers = predictions.read_text()
     predictions.write_text("01\n10\n11\n")
     assert unread(copy).startswith(
-        "- workspace: metrics/predictions/model.txt and metrics/provenance/model.json are of "
+        "- `workspace: metrics/predictions/model.txt and metrics/provenance/model.json are of "
     )
     predictions.write_text(answers)
     metrics = copy / "metrics/runs/model.json"
@@ -166,23 +173,18 @@ def test_results_that_cannot_be_read(copy: Path) -> None:
     assert "metrics/runs/model.json: accuracy is 99.0, but the runs in" in unread(copy)
     metrics.write_text(whole)
     predictions.unlink()
-    assert "- workspace: metrics/predictions/model.txt: no such file; run `dvc" in unread(copy)
-    metrics.write_text("{")
-    status, text, error = review(copy, "main")
-    assert (status, text) == (1, "")
-    assert error.startswith("review: workspace: metrics/runs/model.json: ")
-    assert len(error.splitlines()) == 1
+    assert "- `` workspace: metrics/predictions/model.txt: no such file; run `dvc" in unread(copy)
+    metrics.write_text("[" * 100_000)
+    assert "- `workspace: metrics/runs/model.json: not JSON: " in unread(copy)
 
 
 @pytest.mark.parametrize("text", ["{}", "[1]", "null"])
 def test_a_file_without_results_is_not_a_removed_variant(copy: Path, text: str) -> None:
     (copy / "metrics/runs/model.json").write_text(text)
-    status, printed, error = review(copy, "main", "--fail-on", "worse")
+    status, printed, _ = review(copy, "main", "--fail-on", "worse")
     assert status == 1
-    if printed:
-        assert "model" not in rows(printed)
-    else:
-        assert len(error.splitlines()) == 1
+    assert "model" not in rows(printed)
+    assert "- `workspace: metrics/runs/model.json: " in printed
 
 
 def test_a_damaged_base_does_not_stop_the_review(copy: Path) -> None:
@@ -194,11 +196,11 @@ def test_a_damaged_base_does_not_stop_the_review(copy: Path) -> None:
     metrics.write_text(whole)
     status, text, _ = review(copy, "broken", "--fail-on", "worse")
     assert status == 0
-    assert "- broken: metrics/runs/model.json: " in text
-    assert text.count("model is not comparable") == 1
+    assert "- `broken: metrics/runs/model.json: " in text
+    assert text.count("model` is not comparable") == 1
     assert rows(text)["ResNet32v1"][4] == SAME_CORRECT
     metrics.unlink()  # the file of BASE is named even if REV has none
-    assert review(copy, "broken")[1].count("model is not comparable") == 1
+    assert review(copy, "broken")[1].count("model` is not comparable") == 1
 
 
 def test_a_base_of_another_schema_is_one_clear_line(copy: Path) -> None:
@@ -209,6 +211,67 @@ def test_a_base_of_another_schema_is_one_clear_line(copy: Path) -> None:
     git(copy, "commit", "--quiet", "--all", "-m", "older")
     metrics.write_text(whole)
     assert (
-        "- older: metrics/runs/model.json: no schema: another version of the benchmark wrote it; "
-        "this one reads [1]: model is not comparable\n" in review(copy, "older")[1]
+        "- `older: metrics/runs/model.json: no schema: another version of the benchmark wrote it; "
+        "this one reads [1]`: `model` is not comparable\n" in review(copy, "older")[1]
     )
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "expected"),
+    [
+        ("params.yaml", "model: [", "params.yaml: not YAML: while parsing a flow "),
+        ("params.yaml", "model: 1\nmodel: 2\n", "DVC: unable to read: 'params.yaml'"),
+        ("dvc.yaml", "stages:\n  train:\n    cmd: ${none}\n", "DVC: failed to parse "),
+    ],
+)
+def test_a_broken_pipeline_is_named_and_results_are_still_compared(
+    copy: Path, path: str, text: str, expected: str
+) -> None:
+    git(copy, "checkout", "--quiet", "-b", "broken")
+    (copy / path).write_text(text)
+    git(copy, "commit", "--quiet", "--all", "-m", "broken")
+    git(copy, "checkout", "--quiet", "main")
+    status, page, error = review(copy, "main", "broken")
+    assert (status, error) == (1, "")
+    assert page.startswith("**The pipeline of `broken` is broken. ")
+    (line,) = [line for line in page.splitlines() if line.startswith("- `broken`: ")]
+    assert expected in line
+    assert rows(page)["model"][4] == "**better**"
+    assert ("## params.yaml" in page) == (path == "params.yaml")
+    if path == "dvc.yaml":
+        assert review(copy, "broken", "main")[0] == 0  # a change that repairs it
+
+
+def test_values_that_params_yaml_must_not_have(copy: Path) -> None:
+    params = copy / "params.yaml"
+    params.write_text(params.read_text().replace("  shift: 0.2", "  shift: -1"))
+    status, page, _ = review(copy, "main")
+    assert status == 0
+    assert page.startswith("**`params.yaml` of `workspace` is not valid. ")
+    section = page.split("## params.yaml\n")[1]
+    assert "- `params.yaml: augment.shift is -1: must " in section
+    assert rows(page, "params.yaml")["augment.shift"] == ["`0.1`", "`-1`"]
+
+
+def test_results_of_a_variant_that_is_not_listed_are_compared(copy: Path) -> None:
+    assert rows(review(copy, "main", "change")[1])["ResNet44v1"][-1] == "**removed**"
+    params = copy / "params.yaml"
+    params.write_text(params.read_text().replace("- ResNet32v1\n", ""))
+    assert "ResNet32v1" in rows(review(copy, "main")[1])
+
+
+def test_both_sides_learning_curves_are_one_picture(copy: Path) -> None:
+    for seed in range(3):
+        path = copy / f"metrics/plots/history/model/seed{seed}.csv"
+        lines = path.read_text().splitlines()
+        header = f"{lines[0]},test_loss,test_accuracy"
+        text = [f"{line},0.5,{60 + seed + i / 10}" for i, line in enumerate(lines[1:])]
+        path.write_text("\n".join([header, *text]) + "\n")
+    git(copy, "commit", "--quiet", "--all", "-m", "with the accuracy on test images")
+    assert "mermaid" not in review(copy, "main", "HEAD")[1]  # one side has none
+    write(copy, "model", 5, [50, 50, 50])
+    git(copy, "checkout", "--quiet", "HEAD", "--", "metrics/plots")
+    page = review(copy, "HEAD")[1]
+    assert page.count("```mermaid") == 1
+    curve = f"line [{', '.join(f'{61 + i / 10:.2f}' for i in range(200))}]"
+    assert page.count(curve) == 2
