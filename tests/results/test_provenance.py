@@ -117,6 +117,15 @@ def test_a_result_edited_by_hand(clone: Path) -> None:
     ]
 
 
+def test_what_is_outside_the_repository_is_named_and_not_opened(clone: Path) -> None:
+    url = "https://localhost:1/@octocat"
+    edit(
+        clone / "dvc.yaml", "    - stages/evaluate.py\n", f"    - stages/evaluate.py\n    - {url}\n"
+    )
+    line = f"evaluate depends on what is not in this repository: `{url}`"
+    assert f"- `workspace`: `model`, `ResNet32v1`: {line}" in stale(clone, "main")
+
+
 def test_results_of_which_dvc_lock_has_no_record(clone: Path) -> None:
     edit(clone / "params.yaml", "- ResNet32v1\n", "- ResNet32v1\n- ResNet44v1\n")
     write(clone, "ResNet44v1", 9, network=Network(version=1, n=7))

@@ -148,3 +148,30 @@ def test_a_partial_clone_fetches_what_is_compared(repository: Path, tmp_path: Pa
         command, cwd=clone, env={**os.environ, **AUTHOR}, capture_output=True, timeout=120
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_an_experiment_is_that_of_head_if_there_are_several(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DVC keeps an experiment in refs/exps/<the commit it was run on>/<its name>."""
+    monkeypatch.chdir(repository)
+    bases = []
+    for number in range(2):
+        run(repository, "git", "commit", "--quiet", "--allow-empty", "-m", str(number))
+        bases.append(run(repository, "git", "rev-parse", "HEAD").strip())
+        made = run(repository, "git", "commit-tree", "-m", str(number), "HEAD^{tree}").strip()
+        ref = f"refs/exps/{bases[-1][:2]}/{bases[-1][2:]}/a.b"
+        run(repository, "git", "update-ref", ref, made)
+        run(repository, "git", "update-ref", f"{ref}-x", bases[0])
+        assert git.commit("a.b") == made
+    run(repository, "git", "commit", "--quiet", "--allow-empty", "-m", "without one")
+    several = f"several experiments are named 'a.b', on {bases[1][:7]}, {bases[0][:7]}: name"
+    swapped = f"several experiments are named 'a.b', on {bases[0][:7]}, {bases[1][:7]}: name"
+    with pytest.raises(BenchmarkError, match=f"{several}|{swapped}"):
+        git.commit("a.b")
+    run(repository, "git", "update-ref", "refs/exps/exec/EXEC_HEAD", bases[0])
+    for name in ("axb", "b", "EXEC_HEAD", "*", ""):
+        with pytest.raises(BenchmarkError, match="is not a commit of this repository; name a bra"):
+            git.commit(name)
+    run(repository, "git", "branch", "a.b", bases[0])
+    assert git.commit("a.b") == bases[0]  # a branch comes first

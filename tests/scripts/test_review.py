@@ -9,6 +9,7 @@ import pytest
 
 from resnet.variant import Network
 from scripts.checkout import copy_checkout
+from tests.support.checkout import run
 from tests.support.results import git, make_results, review, write_results
 
 SAME_CORRECT = "**no difference seen** (the same images classified correctly)"
@@ -275,3 +276,34 @@ def test_both_sides_learning_curves_are_one_picture(copy: Path) -> None:
     assert page.count("```mermaid") == 1
     curve = f"line [{', '.join(f'{61 + i / 10:.2f}' for i in range(200))}]"
     assert page.count(curve) == 2
+
+
+PIPELINE = """\
+stages:
+  evaluate:
+    cmd: cp -r other/. metrics
+    deps: [other]
+    params: [model.n]
+    outs:
+    - metrics/predictions/model.txt: {cache: false, persist: true}
+    - metrics/provenance/model.json: {cache: false, persist: true}
+    metrics:
+    - metrics/runs/model.json: {cache: false, persist: true}
+"""
+
+
+def test_an_experiment_as_a_side(copy: Path) -> None:
+    git(copy, "checkout", "--quiet", "main")
+    (copy / "dvc.yaml").write_text(PIPELINE)
+    results = make_results("model", accuracies=[97, 96, 97], images=1000, seconds=9.0)
+    write_results(copy / "other", results, 4)
+    git(copy, "add", ".")
+    git(copy, "commit", "--quiet", "-m", "a pipeline of a second")
+    run(copy, "dvc", "exp", "run", "--quiet", "--name", "deeper", "--set-param", "model.n=9")
+    git(copy, "reset", "--quiet", "--hard")  # the experiment is in refs/exps alone
+    status, page, error = review(copy, "main", "deeper")
+    assert (status, error) == (0, "")
+    assert page.splitlines()[2] == "`main` → `deeper`"
+    assert rows(page)["model"][4] == "**better**"
+    assert rows(page, "params.yaml") == {"model.n": ["`3`", "`9`"]}
+    assert rows(review(copy, "deeper", "main")[1])["model"][4] == "**worse**"
