@@ -43,7 +43,7 @@ def compare(base: str, rev: str, margin: float = verdicts.MARGIN) -> tuple[str, 
         for side in sides:
             try:
                 results = _side(side, variant)
-            except (BenchmarkError, RecursionError) as error:  # an older one may have other files
+            except BenchmarkError as error:  # an older revision may have other files
                 found.unread.append((variant, str(error)))
                 unread_in_rev |= side is sides[1]
             else:
@@ -56,7 +56,8 @@ def compare(base: str, rev: str, margin: float = verdicts.MARGIN) -> tuple[str, 
                 row = review.accuracy_row(variant, before, after, synthetic_changed, margin)
                 found.accuracies.append(row)
                 found.seconds.append(review.seconds_row(variant, before, after, synthetic_changed))
-                found.codes[variant] = differing_code(before.results, after.results)
+                if before.results.recorded and after.results.recorded:
+                    found.codes[variant] = differing_code(before.results, after.results)
                 if not is_unchanged(row):
                     found.charts += _charts(sides, variant, before, after)
             case [before, after] if before or after:
@@ -78,8 +79,13 @@ def _any_worse(rows: Sequence[Row]) -> bool:
 
 def _side(side: Revision, variant: str) -> Side | None:
     """A variant's results on a side; None where it has none."""
-    results = side.store.results(variant)
-    return None if results is None else Side(results, side.store.correct(variant, results))
+    try:
+        results = side.store.results(variant)
+        return None if results is None else Side(results, side.store.correct(variant, results))
+    except RecursionError as error:
+        raise BenchmarkError(
+            f"{side.name}: results with too many brackets in each other"
+        ) from error
 
 
 def _variants(sides: Sequence[Revision]) -> list[str]:

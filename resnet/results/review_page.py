@@ -134,8 +134,13 @@ def _broken(review: Review) -> list[str]:
 
 
 def _stale(review: Review) -> list[str]:
-    lines = [f"{code(side)}: {line}" for side, of in review.stale.items() for line in of]
-    return [STALE, _items(lines)] if lines else []
+    """The lines of `rev`, and folded those of `base`, which the change is not to blame for."""
+    lines = {
+        side: [f"{code(side)}: {line}" for line in of] for side, of in review.stale.items() if of
+    }
+    blocks = [_items(lines.pop(review.rev))] if review.rev in lines else []
+    blocks += [folded(f"Stale on the other side: {len(of)}", _items(of)) for of in lines.values()]
+    return [STALE, *blocks] if blocks else []
 
 
 def _accuracies(sides: tuple[str, str], review: Review) -> list[str]:

@@ -64,7 +64,7 @@ def test_two_commits(committed: Path) -> None:
     assert text.splitlines()[:3] == [
         "**Results of `main` are stale. Results of `change` are stale. "
         "Accuracy: 1 better, 0 worse, 0 unchanged, 1 cannot tell, 1 added, 1 removed.** "
-        "Seconds per epoch: 0 better, 0 worse, 1 unchanged, 1 cannot tell.",
+        "Seconds per epoch: 0 better, 0 worse, 2 unchanged, 0 cannot tell.",
         "",
         "`main` → `change`",
     ]
@@ -176,7 +176,7 @@ def test_results_that_cannot_be_read(copy: Path) -> None:
     predictions.unlink()
     assert "- `` workspace: metrics/predictions/model.txt: no such file; run `dvc" in unread(copy)
     metrics.write_text("[" * 100_000)
-    assert "- `workspace: metrics/runs/model.json: not JSON: " in unread(copy)
+    assert "- `workspace: results with too many brackets in each other`: " in unread(copy)
 
 
 @pytest.mark.parametrize("text", ["{}", "[1]", "null"])
