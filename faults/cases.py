@@ -51,7 +51,7 @@ REVIEW = (sys.executable, "-m", "scripts.review", "HEAD")
 EVALUATE = stage("evaluate", "model")
 STATE = r"\.resume/[^/]+/(epoch.*\.npz|identity\.json)"
 WARNING = r"warning: \.resume/.*damaged.*"
-UNREAD = r"- workspace: metrics/.*: model is not comparable"
+UNREAD = r"- `workspace: metrics/.*`: `model` is not comparable"
 NAN = replaced_text('"accuracy": [0-9.]+', '"accuracy": NaN')
 DEMO = (sys.executable, "-m", "scripts.demo")
 OTHER_OWNER = {"GIT_TEST_ASSUME_DIFFERENT_OWNER": "1", "GIT_CONFIG_GLOBAL": "/dev/null"}
@@ -119,7 +119,7 @@ CASES = (
         changed("metrics/published.csv", replaced_text("^[^,]*", "Nomen")),
         stage("report"),
     ),
-    Case("review: metrics that are not JSON", changed(RUN, truncated), REVIEW),
+    Case("review: metrics that are not JSON", changed(RUN, truncated), REVIEW, output=UNREAD),
     Case("review: metrics with NaN", changed(RUN, NAN), REVIEW, output=UNREAD),
     Case(
         "review: predictions cut short",
@@ -220,13 +220,13 @@ CASES = (
         nothing,
         REVIEW,
         {"GIT_DIR": "/no/such/.git", "GIT_INDEX_FILE": "/no/such/index"},
-        output=r"# `HEAD` → `workspace`",
+        output=r"`HEAD` → `workspace`",
     ),
     Case(
         "review: files that systems drop into folders",
         changed("metrics/runs/.DS_Store", random_bytes),
         (*REVIEW, "--fail-on", "stale"),
-        output=r"# `HEAD` → `workspace`",
+        output=r"`HEAD` → `workspace`",
     ),
     Case(
         "report in a locale without the marks of the tables",

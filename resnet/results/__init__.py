@@ -2,5 +2,6 @@
 
 Read scores, trained and evaluation, which score checkpoints; then metrics and store, the records
 and the files in metrics/; then recipes, placement, cells, notes, markdown, tables and plots, which
-render them; then intervals, review and provenance, which compare two commits.
+render them; then intervals, review and provenance, which compare two commits, and review_page and
+curves, which show the comparison.
 """
