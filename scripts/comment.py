@@ -96,7 +96,8 @@ def _call(method: str, path: str, content: Any = None) -> Any:
         with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
             return json.load(answer)
     except urllib.error.HTTPError as error:
-        reason = " ".join(error.read(500).decode(errors="replace").split())
+        with error:
+            reason = " ".join(error.read(500).decode(errors="replace").split())
         raise BenchmarkError(f"{method} {root}/{path}: {error.code}: {reason}") from error
     except urllib.error.URLError as error:
         raise BenchmarkError(f"{method} {root}/{path}: {error.reason}") from error
