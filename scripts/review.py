@@ -133,6 +133,8 @@ def _charts(sides: Sequence[Revision], variant: str, *pair: Side) -> list[Chart]
     if column is None or len(epochs) > 1 or epochs == {1}:
         return []
     before, after = (curves.mean_curve(of, column) for of in texts)
+    if not all(0 <= value <= 100 for value in [*before, *after]):  # neither is nan
+        return []
     return [Chart(variant, curves.COLUMNS[column], before, after)]
 
 

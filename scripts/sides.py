@@ -66,7 +66,10 @@ class Revision:
         """`variants` of params.yaml, in order; none where DVC cannot read the side."""
         if self.broken:
             return []
-        values = yaml.safe_load(self.reader(params.PATH) or "")
+        try:
+            values = yaml.safe_load(self.reader(params.PATH) or "")
+        except yaml.YAMLError:
+            return []
         names = values.get("variants") if isinstance(values, dict) else None
         return [str(name) for name in names] if isinstance(names, list) else []
 
