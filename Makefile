@@ -77,8 +77,8 @@ REV ?= workspace
 review: $(VENV)/.installed-$(RUN)  ## compare commits: BASE=main REV=workspace FAIL_ON="worse stale"
 	@python -m scripts.review "$(BASE)" "$(REV)" $(foreach word,$(FAIL_ON),--fail-on "$(word)")
 
-plots: $(VENV)/.installed-$(RUN)  ## draw DVC's plots as SVG, in metrics/pictures
-	@python -m scripts.plots
+plots: $(VENV)/.installed-$(RUN)  ## draw the plots of BASE=main and REV=workspace side by side
+	@python -m scripts.plots "$(BASE)" "$(REV)"
 
 merge: $(VENV)/.installed-$(RUN)  ## resolve `git merge` of two branches that trained variants
 	@python -m scripts.merge
