@@ -25,7 +25,7 @@ RUN := $(if $(filter 1,$(GPU)),gpu,run)
 PULL = python -m scripts.checkpoints pull
 
 .PHONY: help demo test check format reproduce table retrain verify publish same-bits review plots \
-	merge speed faults lock clean
+	experiments merge speed faults lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -79,6 +79,9 @@ review: $(VENV)/.installed-$(RUN)  ## compare commits: BASE=main REV=workspace F
 
 plots: $(VENV)/.installed-$(RUN)  ## draw the plots of BASE=main and REV=workspace side by side
 	@python -m scripts.plots "$(BASE)" "$(REV)"
+
+experiments: $(VENV)/.installed-$(RUN)  ## DVC's experiments in 120 columns
+	@python -m scripts.experiments
 
 merge: $(VENV)/.installed-$(RUN)  ## resolve `git merge` of two branches that trained variants
 	@python -m scripts.merge
