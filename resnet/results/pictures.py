@@ -41,9 +41,7 @@ class Plot(NamedTuple):
 def file_name(plot: str) -> str:
     """The name of a plot as a file name; of the plot of a file in a folder, both their names."""
     path = Path(plot)
-    return re.sub(r"\W+", "-", f"{path.parent.name} {path.stem}" if path.suffix else plot).strip(
-        "-"
-    )
+    return re.sub(r"\W+", "-", f"{path.parent.name} {path.stem}" if path.suffix else plot)
 
 
 def draw(texts: Mapping[Path, str]) -> dict[str, str]:
