@@ -25,7 +25,7 @@ RUN := $(if $(filter 1,$(GPU)),gpu,run)
 PULL = python -m scripts.checkpoints pull
 
 .PHONY: help demo test check format reproduce table retrain verify publish same-bits review \
-	simulate plots merge speed faults lock clean
+	simulate plots experiments merge speed faults lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -81,8 +81,11 @@ review: $(VENV)/.installed-$(RUN)  ## compare commits: BASE=main MARGIN=0.5 FAIL
 simulate: $(VENV)/.installed-$(RUN)  ## simulate how often reviews are wrong: docs/statistics.md
 	@python -m scripts.simulate
 
-plots: $(VENV)/.installed-$(RUN)  ## draw DVC's plots as SVG, in metrics/pictures
-	@python -m scripts.plots
+plots: $(VENV)/.installed-$(RUN)  ## draw the plots of BASE=main and REV=workspace side by side
+	@python -m scripts.plots "$(BASE)" "$(REV)"
+
+experiments: $(VENV)/.installed-$(RUN)  ## DVC's experiments in 120 columns
+	@python -m scripts.experiments
 
 merge: $(VENV)/.installed-$(RUN)  ## resolve `git merge` of two branches that trained variants
 	@python -m scripts.merge

@@ -209,9 +209,9 @@ CASES = (
     ),
     Case(
         "plots: a file without the columns",
-        changed("metrics/plots/all/v1.csv", lambda _: b"other,columns\n1,2\n"),
+        changed("metrics/plots/all/rates.csv", lambda _: b"other,columns\n1,2\n"),
         (sys.executable, "-m", "scripts.plots"),
-        location="learning curves v1",
+        location="learning rate",
     ),
     Case("review: a checkout of another user", nothing, REVIEW, OTHER_OWNER, location="dubious"),
     Case("demo: a checkout of another user", nothing, DEMO, OTHER_OWNER, location="dubious"),

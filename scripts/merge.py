@@ -1,8 +1,8 @@
 """Resolve a merge of two branches that each trained variants, without training.
 
 Run it where `git merge` has stopped at conflicts. params.yaml, dvc.lock and metrics/same-bits.json
-get what either branch added or changed; the tables, the plots' data and the pictures are rendered
-again. Where both branches changed the same variant or value, nothing is changed: you decide.
+get what either branch added or changed; the tables and the plots are rendered again. Where both
+branches changed the same variant or value, nothing is changed: you decide.
 """
 
 import argparse
@@ -21,11 +21,11 @@ from resnet import params
 from resnet.errors import BenchmarkError, command_parser, run_stage
 from resnet.files import write_json, write_text
 from resnet.results import same_bits
-from resnet.results.store import METRICS, PICTURES
+from resnet.results.store import METRICS, PAGE, PICTURES, PLOTS, ROWS
 from scripts.git import git
 
 LOCK = Path("dvc.lock")
-RENDERED = (METRICS / "README.md", METRICS / "plots" / "all", PICTURES)
+RENDERED = tuple(METRICS / path for path in (PAGE, ROWS, PLOTS, PICTURES))
 MISSING = object()  # the value of a key that a side does not have
 
 
@@ -157,10 +157,9 @@ def main(_arguments: argparse.Namespace) -> None:
         )
     resolve(conflicts)
     params.load()
-    for command in (["dvc", "repro", "--single-item", "report"], ["scripts.plots"]):
-        status = subprocess.run([sys.executable, "-m", *command], check=False).returncode
-        if status:
-            raise BenchmarkError(f"{' '.join(command)} failed; nothing was staged")
+    command = ["dvc", "repro", "--single-item", "report"]
+    if subprocess.run([sys.executable, "-m", *command], check=False).returncode:
+        raise BenchmarkError(f"{' '.join(command)} failed; nothing was staged")
     git("add", "--", *map(str, (*conflicts, METRICS, LOCK)))
     print("merged without training; look at `git diff --staged`, then `git commit`")
 

@@ -1,13 +1,10 @@
-"""Draw DVC's plots as SVG files, without a browser or a network.
+"""Draw DVC's plots of several revisions side by side as SVG, without a browser or a network.
 
-Without revisions it draws what `dvc plots show` shows of the workspace. With revisions it draws
-what `dvc plots diff` shows: all of them, side by side. DVC fills the templates in .dvc/plots/, and
-vl-convert draws them.
+They are those of `dvc plots diff`. The report stage draws those of the workspace alone.
 """
 
 import argparse
 import json
-import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -15,16 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import vl_convert
-from dvc.utils.serialize import load_yaml
 
 from resnet.errors import BenchmarkError, command_parser, run_stage
 from resnet.files import LEFT_BEHIND, replaced, write_text
-from resnet.results.store import PICTURES
+from resnet.results import pictures
+from resnet.results.provenance import WORKSPACE
 from scripts import sides
+
+OUT = Path("dvc_plots/svg")  # beside the page of `dvc plots`
 
 
 def specifications(revisions: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """DVC's plots in Vega-Lite, by name: of the workspace, or of the revisions side by side.
+    """DVC's plots of revisions side by side in Vega-Lite, by name.
 
     Plots without data are left out. Raises BenchmarkError that names the file where DVC cannot read
     a pipeline or a plot's data.
@@ -32,7 +31,7 @@ def specifications(revisions: Sequence[str]) -> dict[str, dict[str, Any]]:
     for revision in map(sides.revision, revisions):
         if revision.broken:
             raise BenchmarkError(f"{revision.name}: {revision.broken[0]}; nothing was drawn")
-    command = ["plots", "diff", *revisions] if revisions else ["plots", "show"]
+    command = ["plots", "diff", *revisions]
     done = subprocess.run(
         [sys.executable, "-m", "dvc", *command, "--json"],
         capture_output=True,
@@ -47,28 +46,11 @@ def specifications(revisions: Sequence[str]) -> dict[str, dict[str, Any]]:
         where = next((str(first[key]) for key in ("source", "name") if first.get(key)), "a plot")
         reason = " ".join(str(first.get("msg") or first.get("type")).split())
         raise BenchmarkError(f"dvc {' '.join(command)}: {where}: {reason}; nothing was drawn")
-    found = {name: drawn[0]["content"] for name, drawn in printed["data"].items() if drawn}
-    if not revisions:
-        _check_drawn(found)
-    return found
+    return {name: drawn[0]["content"] for name, drawn in printed["data"].items() if drawn}
 
 
-def _check_drawn(found: Mapping[str, Any]) -> None:
-    """Raise BenchmarkError where a plot is missing whose file is not one without rows."""
-    for plot in load_yaml("dvc.yaml")["plots"]:
-        ((name, definition),) = plot.items()
-        ((path, column),) = definition["y"].items()
-        lines = Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
-        columns = set(lines[0].split(",")) if lines else set()
-        if name not in found and (len(lines) > 1 or not {definition["x"], column} <= columns):
-            raise BenchmarkError(
-                f"{path}: DVC does not draw it: must have the columns {definition['x']} and "
-                f"{column}; run `dvc repro --force -s report`; nothing was drawn"
-            )
-
-
-def draw(specifications: dict[str, dict[str, Any]], folder: Path) -> list[str]:
-    """Write an SVG file per specification, in place of all others in the folder; returns the names.
+def write(drawn: Mapping[str, str], folder: Path) -> None:
+    """Write SVG files by name, in place of all others in the folder.
 
     Raises BenchmarkError where the folder contains anything else, which would be lost.
     """
@@ -78,15 +60,10 @@ def draw(specifications: dict[str, dict[str, Any]], folder: Path) -> list[str]:
             f"{folder} contains {other[0].name}, which is not an SVG file; "
             "name a folder for the plots alone"
         )
-    names = []
     with replaced(folder) as partial:
         partial.mkdir(parents=True)
-        for name, specification in specifications.items():
-            names.append(re.sub(r"\W+", "-", name) + ".svg")
-            (partial / names[-1]).write_text(
-                vl_convert.vegalite_to_svg(specification) + "\n", encoding="utf-8"
-            )
-    return names
+        for name, text in drawn.items():
+            (partial / name).write_text(text, encoding="utf-8")
 
 
 def write_scripts(path: Path) -> None:
@@ -98,20 +75,20 @@ def write_scripts(path: Path) -> None:
 def main(arguments: argparse.Namespace) -> None:
     if arguments.scripts:
         return write_scripts(arguments.scripts)
-    for name in draw(specifications(arguments.revisions), arguments.out):
+    found = specifications(arguments.revisions or [WORKSPACE]).items()
+    drawn = {f"{pictures.file_name(name)}.svg": pictures.svg(each) for name, each in found}
+    write(drawn, arguments.out)
+    for name in drawn:
         print(arguments.out / name)
 
 
 if __name__ == "__main__":
     command = command_parser("scripts.plots", __doc__)
     command.add_argument(
-        "revisions",
-        metavar="REV",
-        nargs="*",
-        help="compare these; none: draw the workspace",
+        "revisions", metavar="REV", nargs="*", help="a commit, or workspace (default)"
     )
     command.add_argument(
-        "--out", metavar="FOLDER", type=Path, default=PICTURES, help="default: %(default)s"
+        "--out", metavar="FOLDER", type=Path, default=OUT, help="default: %(default)s"
     )
     command.add_argument(
         "--scripts",

@@ -79,13 +79,8 @@ def _any_worse(rows: Sequence[Row]) -> bool:
 
 def _side(side: Revision, variant: str) -> Side | None:
     """A variant's results on a side; None where it has none."""
-    try:
-        results = side.store.results(variant)
-        return None if results is None else Side(results, side.store.correct(variant, results))
-    except RecursionError as error:
-        raise BenchmarkError(
-            f"{side.name}: results with too many brackets in each other"
-        ) from error
+    results = side.store.results(variant)
+    return None if results is None else Side(results, side.store.correct(variant, results))
 
 
 def _variants(sides: Sequence[Revision]) -> list[str]:

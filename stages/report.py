@@ -1,31 +1,34 @@
-"""Render the tables and the data of the plots over all variants.
+"""Render the tables and the plots.
 
-Reads what evaluate wrote below metrics/, and metrics/published.csv. Writes metrics/README.md and
-metrics/plots/all/, and prints the tables.
+Reads what evaluate wrote below metrics/, metrics/published.csv, and the templates in .dvc/plots/.
+Writes metrics/README.md, metrics/results.csv with a row per seed, metrics/plots/all/ with the
+plots' data, and metrics/pictures/, and prints the tables.
 """
 
 import argparse
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
+import pandas as pd
+
 from resnet import params
 from resnet.errors import BenchmarkError, command_parser, run_stage
-from resnet.results import plots, tables
+from resnet.results import pictures, plots, rows, score_tables, tables
 from resnet.results.metrics import Results
 from resnet.results.stale import is_stale
-from resnet.results.store import METRICS, Store
+from resnet.results.store import METRICS, PAGE, PICTURES, PLOTS, ROWS, Store
 from resnet.variant import Network
 
 
 def report(
     networks: Mapping[str, Network], store: Store, stale: Callable[[str, Results], bool]
 ) -> str:
-    """Write metrics/README.md and metrics/plots/all/; returns the same tables as plain text.
+    """Write the tables, the rows and the plots; returns the tables as plain text.
 
     `networks` has the listed variants, in order; results of others follow them. `stale` says
     whether results are marked as stale. Where a plot has nothing to show, its file has only a
-    header. Raises BenchmarkError where results or published.csv cannot be read; nothing is written
-    then.
+    header, and there is no picture. Raises BenchmarkError where results or published.csv cannot be
+    read; nothing is written then.
     """
     results = read_results(networks, store, stale)
     # results of another network than params.yaml has now are in the row of their own
@@ -34,16 +37,35 @@ def report(
     histories = {name: store.histories(name, each) for name, each in results.items()}
     counts = {name: store.confusion(name) for name in list(results)[:1]}
     built = tables.build(networks, results, published, store.published_results())
-    frames = {
-        "v1": plots.curves(1, results, histories),
-        "v2": plots.curves(2, results, histories),
-        "rates": plots.rates(results, histories),
-        "speed": plots.speed(results, published),
-        "not_comparable": plots.not_comparable(results),
-        "confusion": plots.confusion(results, counts),
+    curves = {
+        f"learning-curves/{name}": plots.curves(name, each, histories[name])
+        for name, each in results.items()
     }
-    store.write_report(tables.page(built), frames)
+    data = {
+        PLOTS / f"{name}.csv": _csv(frame)
+        for name, frame in {
+            **curves,
+            "rates": plots.rates(results, histories),
+            "speed": plots.speed(results, published),
+            "not_comparable": plots.not_comparable(results),
+            "confusion": plots.confusion(results, counts),
+        }.items()
+    }
+    drawn = pictures.draw({METRICS / path: text for path, text in data.items()})
+    page = tables.page([*built, *score_tables.build(results)], drawn)
+    store.write_report(
+        {
+            PAGE: page,
+            ROWS: _csv(rows.frame(results)),
+            **data,
+            **{PICTURES / name: svg for name, svg in drawn.items()},
+        }
+    )
     return tables.plain(built)
+
+
+def _csv(frame: pd.DataFrame) -> str:
+    return frame.to_csv(index=False, lineterminator="\n")
 
 
 def read_results(
@@ -69,7 +91,7 @@ def main(_arguments: argparse.Namespace) -> None:
     settings = params.load()
     networks = {name: variant.network for name, variant in settings.variants.items()}
     print(report(networks, Store(), lambda name, results: is_stale(name, results, settings)))
-    print(f"\nwritten to {METRICS}/README.md, with the notes")
+    print(f"\nwritten to {METRICS}/README.md, with further scores, plots and notes")
 
 
 if __name__ == "__main__":

@@ -123,7 +123,7 @@ def test_results_in_readme_are_those_in_metrics() -> None:
     assert len(rows) > 2
     for variant, *cells in rows[2:]:
         text = (ROOT / "metrics" / "runs" / f"{variant}.json").read_text(encoding="utf-8")
-        accuracy, spread = (_first(json.loads(text), key) for key in ("accuracy", "accuracy_std"))
+        accuracy, spread = (_first(json.loads(text), key) for key in ("accuracy", "std"))
         histories = list((ROOT / "metrics" / "plots" / "history" / variant).glob("seed*.csv"))
         (epochs,) = {len(path.read_text().splitlines()) - 1 for path in histories}
         assert cells == [str(epochs), f"{accuracy:.2f} ± {spread:.2f}", str(len(histories))]

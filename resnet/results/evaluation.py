@@ -4,14 +4,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from resnet import backend
 from resnet.data.arrays import Split
 from resnet.errors import BenchmarkError
 from resnet.results import scores, trained
-from resnet.results.metrics import Evaluation, Results, Run, summarize
+from resnet.results.metrics import ClassScore, Evaluation, Results, Run
 from resnet.results.scores import Score
 from resnet.results.store import VariantFiles
+from resnet.results.summary import summarize
 
 BATCH = 500
 
@@ -30,6 +32,9 @@ def score_variant(variant: str, seeds: Sequence[int], test: Split) -> VariantFil
             accuracy=score.accuracy,
             errors=score.errors,
             loss=loss,
+            nll=score.nll,
+            ece=score.ece,
+            classes=_by_class(score.confusion, test.classes),
             images=len(test.labels),
             device=device.name,
             backend=device.backend,
@@ -39,7 +44,8 @@ def score_variant(variant: str, seeds: Sequence[int], test: Split) -> VariantFil
         run = Run(training=training.record, evaluation=evaluation)
         print(
             f"{variant} seed {run.seed}: {evaluation.errors:,} errors on "
-            f"{evaluation.images:,} test images, accuracy {evaluation.accuracy:.2f} %"
+            f"{evaluation.images:,} test images, accuracy {evaluation.accuracy:.2f} %, "
+            f"negative log likelihood {score.nll:.4f}, calibration error {score.ece:.2f} %"
         )
         runs.append(run)
         found.append(score)
@@ -53,7 +59,7 @@ def score_variant(variant: str, seeds: Sequence[int], test: Split) -> VariantFil
 
 
 def _score_checkpoint(path: Path, test: Split) -> tuple[Score, float]:
-    """The checkpoint's score, and its loss: cross-entropy plus l2 terms, as Keras' evaluate has."""
+    """The checkpoint's score, and its loss: nll plus l2 terms, as Keras' evaluate has."""
     import keras
 
     try:
@@ -66,4 +72,13 @@ def _score_checkpoint(path: Path, test: Split) -> tuple[Score, float]:
         raise BenchmarkError(f"{path}: not a complete Keras checkpoint: {reason[:200]}") from error
     probabilities = model.predict(test.images, batch_size=BATCH, verbose=0)
     score = scores.score(probabilities, test.labels)
-    return score, score.cross_entropy + float(sum(model.losses))
+    return score, score.nll + float(sum(model.losses))
+
+
+def _by_class(confusion: NDArray[np.int64], classes: Sequence[str]) -> dict[str, ClassScore]:
+    images = confusion.sum(axis=1)
+    errors = images - confusion.diagonal()
+    return {
+        name: ClassScore(images=int(images[index]), errors=int(errors[index]))
+        for index, name in enumerate(classes)
+    }

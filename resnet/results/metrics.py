@@ -1,16 +1,15 @@
-"""The records in metrics/ as types, for whoever writes or reads them, and how seeds are averaged.
+"""The records in metrics/ as types, for whoever writes or reads them.
 
 `Metrics` is metrics/runs/<variant>.json and `Provenance` is metrics/provenance/<variant>.json. The
-first follows from the second: `summarize` computes it.
+first follows from the second: see summary.py. Both have schema 2. Schema 1 is read, too:
+it lacks the negative log likelihood, the calibration error and the scores by class.
 """
 
 import json
-import statistics
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self, TypeVar
 
-from pydantic import Field, model_validator
+from pydantic import AliasChoices, Field, model_validator
 
 from resnet.errors import BenchmarkError
 from resnet.schema import Count, Index, NotNegative, Percent, Schema, short_repr, validate_json
@@ -19,25 +18,48 @@ from resnet.variant import Network
 
 
 class Metrics(Schema):
-    """A variant's results over its seeds: means, except for the median of the times."""
+    """A variant's results over its seeds: means, except for the median of the times.
+
+    DVC shows each key as a column, so the keys are short: two variants fit in 120 characters.
+    """
 
     # In a list, because DVC shows every number and string of the file as a metric, but no lists.
-    schema_version: tuple[Literal[1]] = Field(alias="schema")
+    schema_version: tuple[Literal[1, 2]] = Field(alias="schema")
     accuracy: Percent
-    accuracy_std: NotNegative | None  # sample standard deviation over the seeds; null for one seed
+    # sample standard deviation of the accuracy over the seeds; null for one seed
+    accuracy_std: NotNegative | None = Field(
+        alias="std",
+        validation_alias=AliasChoices("std", "accuracy_std"),  # as in schema 1
+    )
     seeds: Count
-    loss: NotNegative
-    seconds_per_epoch: NotNegative
+    loss: NotNegative  # the negative log likelihood plus the l2 terms
+    nll: NotNegative | None = None
+    ece: Percent | None = None
+    seconds_per_epoch: NotNegative = Field(
+        alias="s/epoch", validation_alias=AliasChoices("s/epoch", "seconds_per_epoch")
+    )
     parameters: Count
 
     @model_validator(mode="after")
     def _std_fits_seeds(self) -> Self:
         if (self.accuracy_std is None) != (self.seeds == 1):
             raise ValueError(
-                f"accuracy_std is {self.accuracy_std} with seeds {self.seeds}: "
+                f"std is {self.accuracy_std} with seeds {self.seeds}: "
                 "must be null for one seed, and a number for more"
             )
         return self
+
+
+class ClassScore(Schema):
+    """One checkpoint's errors on the test images of a class."""
+
+    images: Index
+    errors: Index
+
+    @property
+    def accuracy(self) -> float | None:
+        """In percent; None where the class has no test image."""
+        return 100 * (self.images - self.errors) / self.images if self.images else None
 
 
 class Evaluation(Schema):
@@ -45,7 +67,10 @@ class Evaluation(Schema):
 
     accuracy: Percent
     errors: Index
-    loss: NotNegative  # cross-entropy plus the l2 terms, as Keras' evaluate returns it
+    loss: NotNegative  # nll plus the l2 terms, as Keras' evaluate returns it
+    nll: NotNegative | None = None  # negative log likelihood, mean over the images, in nats
+    ece: Percent | None = None  # expected calibration error: see scores.py
+    classes: dict[str, ClassScore] | None = None
     images: Count
     device: str
     backend: str
@@ -60,6 +85,14 @@ class Evaluation(Schema):
                 f"accuracy is {self.accuracy} with {self.errors} errors on {self.images} images: "
                 f"must be {expected}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _classes_add_up(self) -> Self:
+        for key in ("images", "errors") if self.classes is not None else ():
+            total = sum(getattr(each, key) for each in (self.classes or {}).values())
+            if total != getattr(self, key):
+                raise ValueError(f"{key} of all classes are {total}: must be {getattr(self, key)}")
         return self
 
 
@@ -77,8 +110,16 @@ class Run(Schema):
 class Provenance(Schema):
     """A variant's runs, one per seed, with everything that is known about each."""
 
-    schema_version: Literal[1] = Field(alias="schema")
+    schema_version: Literal[1, 2] = Field(alias="schema")
     runs: list[Run] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _scores_fit_schema(self) -> Self:
+        for index, run in enumerate(self.runs):
+            for key in ("nll", "ece", "classes") if self.schema_version == 2 else ():
+                if getattr(run.evaluation, key) is None:
+                    raise ValueError(f"runs.{index}.evaluation.{key}: missing")
+        return self
 
 
 @dataclass(frozen=True)
@@ -124,6 +165,20 @@ class Results:
         found = [each.accuracy for each in best if each is not None]
         return found if len(found) == len(best) else []
 
+    def scores(self, key: Literal["nll", "ece"]) -> list[float]:
+        """Each seed's score; empty where a seed was evaluated before there was this score."""
+        found = [getattr(run.evaluation, key) for run in self.runs]
+        return [] if None in found else found
+
+    def class_accuracies(self) -> dict[str, list[float]]:
+        """Each seed's accuracy in percent, by class; without classes that have no test image."""
+        found = dict[str, list[float]]()
+        for run in self.runs:
+            for name, score in (run.evaluation.classes or {}).items():
+                if score.accuracy is not None:
+                    found.setdefault(name, []).append(score.accuracy)
+        return {name: each for name, each in found.items() if len(each) == len(self.runs)}
+
     def distinct(self, key: str) -> list[str]:
         """The values of a field of the runs' devices, without repetition: seeds may use several."""
         values = [str(getattr(run.training.identity.device, key)) for run in self.runs]
@@ -135,8 +190,6 @@ class Results:
         return list(dict.fromkeys(version for version in found if version is not None))
 
 
-LARGEST = 1e9  # of seconds and losses: beyond, a file was edited by hand
-
 R = TypeVar("R", Metrics, Provenance, TrainingRecord)
 
 
@@ -145,75 +198,17 @@ def parse(record: type[R], text: str, where: str) -> R:
 
     Where another version of the benchmark wrote it, the error says only that.
     """
-    known = [1] if record is Metrics else 1
+    known: list[Any] = [1] if record is TrainingRecord else [1, 2]
+    if record is Metrics:
+        known = [[version] for version in known]
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None  # validate_json says what is wrong
-    if isinstance(found, dict) and found.get("schema") != known:
+    if isinstance(found, dict) and found.get("schema") not in known:
         schema = f"schema is {short_repr(found['schema'])}" if "schema" in found else "no schema"
         raise BenchmarkError(
             f"{where}: {schema}: another version of the benchmark wrote it; "
-            f"this one reads {known!r}"
+            f"this one reads {' and '.join(map(str, known))}"
         )
     return validate_json(record, text, where)
-
-
-def summarize(runs: Sequence[Run]) -> Metrics:
-    """A variant's metrics from its runs, one per seed.
-
-    Raises BenchmarkError where the seeds do not belong to one experiment.
-    """
-    _check_same(runs)
-    for run in runs:
-        seconds, loss = run.training.seconds_per_epoch, run.evaluation.loss
-        if max(seconds, loss) > LARGEST:
-            raise BenchmarkError(
-                f"seed {run.seed}: seconds_per_epoch {seconds:g} and loss {loss:g}: "
-                f"must be at most {LARGEST:g}"
-            )
-    accuracies = [run.evaluation.accuracy for run in runs]
-    return Metrics(
-        schema=(1,),
-        accuracy=statistics.mean(accuracies),
-        accuracy_std=statistics.stdev(accuracies) if len(runs) > 1 else None,
-        seeds=len(runs),
-        loss=statistics.mean(run.evaluation.loss for run in runs),
-        seconds_per_epoch=statistics.median(run.training.seconds_per_epoch for run in runs),
-        parameters=runs[0].training.parameter_count,
-    )
-
-
-def _check_same(runs: Sequence[Run]) -> None:
-    """Every seed must have the same parameters, data and networks; only the seed differs."""
-    comparable = [_comparable(run) for run in runs]
-    for key, value in comparable[0].items():
-        for run, other in zip(runs, comparable, strict=True):
-            if other[key] != value:
-                raise BenchmarkError(
-                    f"the seeds' runs differ in {key}: {short_repr(value)} (seed {runs[0].seed}), "
-                    f"{short_repr(other[key])} (seed {run.seed}); "
-                    "train them again with `dvc repro --force`"
-                )
-    seeds = [run.seed for run in runs]
-    if len(set(seeds)) < len(seeds):
-        raise BenchmarkError(f"seeds {', '.join(map(str, seeds))}: each must appear once")
-
-
-def _comparable(run: Run) -> dict[str, Any]:
-    """What must be the same in every run of a variant, by the name that an error message uses."""
-    training = run.training
-    parameters = training.identity.parameters.model_dump(mode="json")
-    recipe, augment = parameters.pop("recipe"), parameters.pop("augment")
-    return {
-        "variant": training.identity.variant,
-        **parameters,
-        **{f"recipe.{key}": value for key, value in recipe.items()},
-        **{f"augment.{key}": value for key, value in augment.items()},
-        "epochs": training.epochs,
-        "parameter_count": training.parameter_count,
-        "classes": training.classes,
-        "pixel_mean_sha256": training.pixel_mean_sha256,
-        "data": training.identity.data,
-        "test images": run.evaluation.images,
-    }

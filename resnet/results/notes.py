@@ -31,7 +31,8 @@ READING = (
     "is under Further variants, Short runs or Synthetic data. [1] to [9] refer to the notes at the "
     "end.",
     "Our results come from `metrics/runs/<variant>.json`, and how each was obtained is in "
-    "`metrics/provenance/<variant>.json`. The published ones come from `metrics/published.csv`.",
+    "`metrics/provenance/<variant>.json`. [results.csv](results.csv) has a row per seed. The "
+    "published results come from `metrics/published.csv`.",
 )
 OTHERS = "Results of others with several seeds"  # a table, and a column of ours
 OTHERS_COLUMN = "Others' results"
@@ -81,6 +82,13 @@ SYNTHETIC = (
     "**Not CIFAR-10**: small synthetic images that show that the pipeline works. "
     "These accuracies are not comparable with any other."
 )
+SCORES = (
+    "NLL is the negative log likelihood of the true class, in nats, the mean over all test images "
+    "and without l2 terms. ECE is the expected calibration error: how far accuracy and confidence "
+    "are apart, the mean over the test images in 15 bins of the confidence (Guo et al. 2017, "
+    "arXiv:1706.04599). For both, lower is better. Values are mean ± sample standard deviation "
+    "over the seeds; numbers of epochs differ, so compare rows with the same number."
+)
 ON_TEST = (
     f"{ON_TEST_SET} The accuracy at the best epoch on the test set, to be compared with the "
     "original's results, which were chosen the same way. As an estimate for new images it is too "
@@ -94,3 +102,28 @@ INEXACT = (
     f"{NOT_EXACT} Resumed under other conditions (metrics/provenance has them), so the weights are "
     "not those of an uninterrupted training."
 )
+# the names of the pictures as a pattern, whose group is a variant, to a heading and a text
+PLOTS = {
+    r"learning-curves-(.*)\.svg": (
+        "Learning curves",
+        "The error after each epoch, a line per seed. The training error is the mean over the "
+        "epoch, on augmented images, while the weights change. The test images are scored after "
+        "each epoch for these curves alone, unless a table says that the epoch was chosen by them. "
+        "A dashed vertical line marks a change of the learning rate, with the new rate beside it.",
+    ),
+    r"learning-rate\.svg": ("Learning rate", ""),
+    r"accuracy-and-time\.svg": (
+        "Accuracy against time",
+        "Full runs beside the published results. Bars are one standard deviation to each side.",
+    ),
+    r"accuracy-and-time-short-or-synthetic\.svg": (
+        "Accuracy against time: short runs and synthetic data",
+        "These are not comparable with the published results. Bars are one standard deviation to "
+        "each side.",
+    ),
+    r"confusion\.svg": (
+        "Confusion matrix",
+        "The first variant with results, all seeds: of the test images of each class (row), the "
+        "percentage that was classified as each class (column).",
+    ),
+}

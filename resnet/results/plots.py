@@ -1,52 +1,57 @@
-"""What the plots over all variants show: curves, learning rates, accuracy against time, confusion.
+"""What the plots show: learning curves, learning rates, accuracy against time, confusion.
 
-Each function returns a table of numbers that DVC draws with a template in .dvc/plots/.
+Each function returns a table of numbers that is drawn with a template in .dvc/plots/.
 """
 
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from resnet.results import cells
+from resnet.results import cells, labels
 from resnet.results.metrics import Results
 from resnet.results.recipes import recognize
 from resnet.variant import Network
 
-CURVES = ("variant", "images", "epoch", "accuracy", "low", "high")
+CURVES = ("variant", "seed", "images", "epoch", "accuracy", "learning_rate")
 RATES = ("variants", "epoch", "learning_rate")
-SPEED = ("network", "origin", "accuracy", "low", "high", "seconds_per_epoch", "device")
-NOT_COMPARABLE = ("variant", "group", "accuracy", "low", "high", "seconds_per_epoch", "device")
-CONFUSION = ("variant", "actual", "predicted", "images")
+# label_at is the accuracy at whose height the label is, so that no label is over another
+MEASURED = ("accuracy", "low", "high", "seconds_per_epoch", "device", "label", "label_at")
+SPEED = ("network", "origin", *MEASURED)
+NOT_COMPARABLE = ("variant", "group", *MEASURED)
+CONFUSION = ("variant", "actual", "predicted", "images", "percent")
 OURS = "this benchmark, recipe {}"
 ORIGINAL = "the original, recipe original, GTX 1080 Ti"
 PAPER = "the papers, recipe paper, no time published"
 
 CURVES_OF = {  # columns of history.csv
-    "accuracy": "training, augmented",
-    "val_accuracy": "held out",
-    "test_accuracy": "test",
+    "accuracy": "training images, augmented",
+    "test_accuracy": "test images",
+    "val_accuracy": "held-out images",
 }
 AllResults = Mapping[str, Results]  # by variant
 Histories = Mapping[str, Sequence[pd.DataFrame]]  # by variant, a frame per seed, a row per epoch
 
 
-def curves(version: int, results: AllResults, histories: Histories) -> pd.DataFrame:
-    """Accuracy in percent after each epoch: mean, lowest and highest over the seeds.
+def curves(name: str, results: Results, histories: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """A variant's accuracy in percent and learning rate by epoch, for each seed.
 
-    On training, held-out and test images, for the networks of one version.
+    On training images and, where there are any, on test images and on held-out ones.
     """
-    rows: list[pd.DataFrame] = []
-    for name, frames in histories.items():
-        if results[name].network.version != version or not frames:
-            continue
-        epochs = pd.concat(frames)
-        for column, images in CURVES_OF.items():
-            if column in epochs:
-                spread = _spread(epochs, column)
-                rows.append(spread.assign(variant=label(name, results[name]), images=images))
-    return pd.concat(rows)[list(CURVES)] if rows else pd.DataFrame(columns=list(CURVES))
+    rows = [
+        history.assign(
+            variant=label(name, results),
+            seed=run.seed,
+            images=images,
+            accuracy=history[column].round(3),
+        )[list(CURVES)]
+        for column, images in CURVES_OF.items()
+        for run, history in zip(results.runs, histories, strict=bool(histories))
+        if column in history
+    ]
+    return pd.concat(rows) if rows else pd.DataFrame(columns=list(CURVES))
 
 
 def rates(results: AllResults, histories: Histories) -> pd.DataFrame:
@@ -95,7 +100,8 @@ def speed(results: AllResults, published: pd.DataFrame) -> pd.DataFrame:
                         "seconds_per_epoch": seconds,
                     }
                 )
-    return pd.DataFrame(rows, columns=list(SPEED))
+    names = [row["network"] for row in rows]
+    return _with_labels(pd.DataFrame(rows, columns=list(SPEED)), names, log_time=True)
 
 
 def not_comparable(results: AllResults) -> pd.DataFrame:
@@ -105,12 +111,21 @@ def not_comparable(results: AllResults) -> pd.DataFrame:
         for name, each in results.items()
         if _group(each) is not None
     ]
-    return pd.DataFrame(rows, columns=list(NOT_COMPARABLE))
+    names = [row["variant"] for row in rows]
+    return _with_labels(pd.DataFrame(rows, columns=list(NOT_COMPARABLE)), names, log_time=False)
 
 
 def confusion(results: AllResults, counts: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """The confusion counts of these variants, each over all its seeds."""
-    frames = [frame.assign(variant=label(name, results[name])) for name, frame in counts.items()]
+    """The confusion counts of these variants over all seeds, also in percent of the actual class.
+
+    No percentage where a class has no images.
+    """
+    frames = []
+    for name, frame in counts.items():
+        images = frame["images"].astype(int)
+        total = images.groupby(frame["actual"]).transform("sum")
+        percent = (100 * images / total.where(total > 0)).round(2)
+        frames.append(frame.assign(variant=label(name, results[name]), percent=percent))
     return pd.concat(frames)[list(CONFUSION)] if frames else pd.DataFrame(columns=list(CONFUSION))
 
 
@@ -122,11 +137,20 @@ def label(name: str, results: Results) -> str:
     return f"{shown}, synthetic" if results.synthetic else shown
 
 
-def _spread(epochs: pd.DataFrame, column: str) -> pd.DataFrame:
-    """Mean, lowest and highest over the seeds, by epoch."""
-    grouped = epochs.groupby("epoch")[column]
-    frame = pd.DataFrame({"accuracy": grouped.mean(), "low": grouped.min(), "high": grouped.max()})
-    return frame.round(3).reset_index()
+def _with_labels(frame: pd.DataFrame, names: Sequence[str], log_time: bool) -> pd.DataFrame:
+    """The same rows with the text beside each point, and the height at which it is."""
+    shown = [name.replace("ResNet", "") for name in names]
+    if frame.empty:
+        return frame
+    accuracy = frame[["accuracy", "low", "high"]].astype(float)
+    bottom = accuracy.min().min()
+    span = (accuracy.max().max() - bottom) or 1.0
+    time = frame["seconds_per_epoch"].astype(float)
+    time = np.log(time) - np.log(time.min()) if log_time else time
+    across = (time / (time.max() or 1.0)).fillna(2.0)  # without a time: right of the plot
+    points = list(zip(across, (accuracy["accuracy"] - bottom) / span, strict=True))
+    at = [round(bottom + span * height, 4) for height in labels.heights(points, shown)]
+    return frame.assign(label=shown, label_at=at)
 
 
 def _origin(results: Results) -> str:

@@ -1,4 +1,4 @@
-"""Accuracy, cross-entropy and confusion counts of one checkpoint on all test images."""
+"""What one checkpoint scores on all test images, from the probabilities that it gives."""
 
 from dataclasses import dataclass
 
@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 # keras.config.epsilon(): Keras' crossentropy keeps probabilities that far away from 0 and 1.
 EPSILON = 1e-7
+BINS = 15  # of the confidence, as in Guo et al. 2017
 
 Correct = NDArray[np.bool_]  # (seeds, images), whether the predicted class is the true one
 
@@ -16,7 +17,8 @@ class Score:
     """One checkpoint on all test images."""
 
     correct: NDArray[np.bool_]  # (n,)
-    cross_entropy: float  # mean over the images
+    nll: float  # mean over the images, in nats, without l2 terms
+    ece: float  # in percent
     confusion: NDArray[np.int64]  # (classes, classes) counts, actual by predicted
 
     @property
@@ -40,5 +42,22 @@ def score(probabilities: NDArray[np.float32], labels: NDArray[np.int32]) -> Scor
     normalized = probabilities.astype(np.float64) / sums
     true_class = np.clip(normalized[np.arange(n), labels], EPSILON, 1 - EPSILON)
     pairs = np.bincount(labels * classes + predicted, minlength=classes * classes)
-    confusion = pairs.reshape(classes, classes)
-    return Score(predicted == labels, float(-np.log(true_class).mean()), confusion)
+    correct = predicted == labels
+    return Score(
+        correct,
+        float(-np.log(true_class).mean()),
+        100 * calibration_error(normalized.max(axis=1), correct),
+        pairs.reshape(classes, classes),
+    )
+
+
+def calibration_error(confidence: NDArray[np.float64], correct: NDArray[np.bool_]) -> float:
+    """The expected calibration error of predictions (n,) with a confidence from 0 to 1.
+
+    The mean over the images of |accuracy - confidence| of their bin: 15 of equal width, each with
+    its upper edge and without its lower one. Guo et al. 2017, arXiv:1706.04599, equation 3.
+    """
+    edges = np.arange(1, BINS) / BINS
+    bins = np.digitize(confidence, edges, right=True)
+    gaps = np.bincount(bins, weights=correct - confidence, minlength=BINS)  # times the bin's images
+    return float(np.abs(gaps).sum() / len(confidence))

@@ -7,6 +7,7 @@ plots/history/<variant>/seed<seed>.csv   a row per epoch, as training wrote it
 plots/confusion/<variant>.csv            counts over all seeds, by actual and predicted class
 plots/all/<plot>.csv                     what `dvc plots` draws
 pictures/<plot>.svg                      the same plots, drawn
+results.csv                              rows.py: a row per variant and seed
 same-bits.json                           same_bits.py: edits that changed no bit of a result
 published.csv                            published.py: the results of others
 README.md                                the tables
@@ -25,16 +26,18 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from resnet.errors import BenchmarkError
-from resnet.files import replaced, write_text
+from resnet.files import replaced
 from resnet.results import published
-from resnet.results.metrics import Metrics, Provenance, Results, parse, summarize
+from resnet.results.metrics import Metrics, Provenance, Results, parse
 from resnet.results.published import Published
 from resnet.results.scores import Correct
+from resnet.results.summary import summarize
 from resnet.schema import Schema
 from resnet.training import history
 
 METRICS = Path("metrics")
-PICTURES = METRICS / "pictures"
+PAGE, ROWS = Path("README.md"), Path("results.csv")
+DRAWN = PLOTS, PICTURES = Path("plots", "all"), Path("pictures")
 CONFUSION_COLUMNS = ("actual", "predicted", "images")
 
 Reader = Callable[[Path], str | None]  # the text of a file, None where there is no such file
@@ -90,8 +93,7 @@ class Store:
     def results(self, variant: str) -> Results | None:
         """A variant's results; None where there are none."""
         path, provenance_path = self.metrics_path(variant), self.provenance_path(variant)
-        text = self._read(path)
-        if text is None:
+        if (text := self._read(path)) is None:
             return None
         where = f"{self._prefix}{path}"
         metrics = parse(Metrics, text, where)
@@ -108,11 +110,12 @@ class Store:
             expected = summarize(provenance.runs)
         except BenchmarkError as error:
             raise BenchmarkError(f"{self._prefix}{provenance_path}: {error}") from error
-        for key, value in metrics:
-            if not _equal(value, getattr(expected, key)):
+        for name, field in Metrics.model_fields.items():
+            value, other = getattr(metrics, name), getattr(expected, name)
+            if name != "schema_version" and not _equal(value, other):
                 raise BenchmarkError(
-                    f"{where}: {key} is {value}, but the runs in {provenance_path} "
-                    f"give {getattr(expected, key)}; run `dvc repro evaluate@{variant}`"
+                    f"{where}: {field.alias or name} is {value}, but the runs in "
+                    f"{provenance_path} give {other}; run `dvc repro evaluate@{variant}`"
                 )
         return Results(metrics, tuple(provenance.runs))
 
@@ -176,12 +179,11 @@ class Store:
 
     def write_variant(self, variant: str, files: VariantFiles) -> None:
         """Write all files of a variant, or none where one cannot be written."""
-        provenance = Provenance(schema=1, runs=list(files.results.runs))
+        provenance = Provenance(schema=2, runs=list(files.results.runs))
         digits = ["".join("01"[flag] for flag in row) for row in files.correct.tolist()]
         counts = [
-            f"{actual},{predicted},{files.confusion[i, j]}"
-            for i, actual in enumerate(files.classes)
-            for j, predicted in enumerate(files.classes)
+            f"{files.classes[actual]},{files.classes[predicted]},{count}"
+            for (actual, predicted), count in np.ndenumerate(files.confusion)
         ]
         texts = {
             self.predictions_path(variant): _lines(digits),
@@ -198,13 +200,20 @@ class Store:
                 partial = stack.enter_context(replaced(path))
                 partial.write_text(text, encoding="utf-8")
 
-    def write_report(self, page: str, plots: Mapping[str, pd.DataFrame]) -> None:
-        """Write the tables and the plots' data, or nothing where a file cannot be written."""
-        with replaced(self.root / "plots" / "all") as folder:
-            folder.mkdir(parents=True)
-            for name, frame in plots.items():
-                frame.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
-            write_text(self.root / "README.md", page)
+    def write_report(self, texts: Mapping[Path, str]) -> None:
+        """Write the report's files, or none on an error; the folders of plots get no other."""
+        with ExitStack() as stack:
+            new = {path: stack.enter_context(replaced(self.root / path)) for path in DRAWN}
+            for folder in new.values():
+                folder.mkdir(parents=True)
+            for path, text in texts.items():
+                above = next((folder for folder in DRAWN if path.is_relative_to(folder)), None)
+                if above:
+                    target = new[above] / path.relative_to(above)
+                    target.parent.mkdir(exist_ok=True)
+                else:
+                    target = stack.enter_context(replaced(self.root / path))
+                target.write_text(text, encoding="utf-8")
 
     def _existing(self, path: Path) -> str:
         text = self._read(path)

@@ -4,8 +4,9 @@ Each variant that has results is in exactly one table. It is beside a published 
 network and the recipe are the same.
 """
 
+import re
 import textwrap
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -105,12 +106,19 @@ def build(
     return [table for table in tables if table.rows]
 
 
-def page(tables: Sequence[Table]) -> str:
-    """The whole of metrics/README.md."""
+def page(tables: Sequence[Table], pictures: Collection[str] = ()) -> str:
+    """The whole of metrics/README.md; `pictures` are the names of files in pictures/."""
     blocks = [f"# {notes.TITLE}", notes.RENDERED, *notes.READING, notes.AGREEMENT]
     for table in tables:
         text = markdown.table(table.columns, table.cells, table.align)
         blocks += [f"## {table.title}", table.above, text, *table.below]
+    for kind, (title, text) in notes.PLOTS.items():
+        shown = [match for name in pictures if (match := re.fullmatch(kind, name))]
+        if shown:
+            images = [
+                f"![{' '.join([title, *each.groups()])}](pictures/{each[0]})" for each in shown
+            ]
+            blocks += [f"## {title}", text, *images]
     numbered = [f"{number}. {note}" for number, note in enumerate(notes.NOTES, start=1)]
     return markdown.page([*blocks, "## Notes", "\n".join(numbered)])
 

@@ -15,7 +15,9 @@ from resnet.data.arrays import Split
 from resnet.device import Device
 from resnet.errors import BenchmarkError
 from resnet.files import sha256
+from resnet.results import scores
 from resnet.results.evaluation import score_variant
+from resnet.results.metrics import ClassScore
 from resnet.training.record import TrainingRecord, model_folder
 from tests.support.checkout import ROOT
 from tests.support.results import CLASSES, history_text, make_parameters, make_run
@@ -77,10 +79,20 @@ def test_scores_are_those_of_keras(
         loss, accuracy = model.evaluate(test_split.images, test_split.labels, verbose=0)
         assert run.evaluation.accuracy == pytest.approx(100 * accuracy, abs=1e-4)
         assert run.evaluation.loss == pytest.approx(loss, rel=1e-5)
-        predicted = model.predict(test_split.images, verbose=0).argmax(axis=1)
+        probabilities = model.predict(test_split.images, verbose=0)
+        l2 = L2 * sum(float((kernel**2).sum()) for kernel in model.layers[-1].get_weights()[:1])
+        assert run.evaluation.nll == pytest.approx(loss - l2, rel=1e-5)
+        assert run.evaluation.ece == pytest.approx(
+            scores.score(probabilities, test_split.labels).ece
+        )
+        predicted = probabilities.argmax(axis=1)
         correct = predicted == test_split.labels
         assert run.evaluation.errors == int((~correct).sum())
         np.testing.assert_array_equal(files.correct[seed], correct)
+        assert run.evaluation.classes == {
+            name: ClassScore(images=30, errors=int((~correct[test_split.labels == index]).sum()))
+            for index, name in enumerate(CLASSES)
+        }
     assert files.confusion.sum() == 2 * IMAGES
     assert files.confusion.trace() == files.correct.sum()
     assert files.confusion.sum(axis=1).tolist() == [IMAGES, IMAGES]  # 30 of each class, two seeds

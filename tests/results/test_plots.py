@@ -35,29 +35,40 @@ def history(*accuracies: float, rate: float = 1e-3, **columns: list[float]) -> p
     return frame.assign(learning_rate=rate)
 
 
-def test_curves_are_the_mean_and_range_of_the_seeds_of_one_version() -> None:
-    histories = {
-        "model": [history(50, 80), history(60, 90)],
-        "ResNet32v1": [history(40, 70, val_accuracy=[30, 60], test_accuracy=[20, 50])],
-        "ResNet56v2": [history(10)],
-    }
-    found = results(
-        model={"seeds": 2}, ResNet32v1={"seeds": 1, "source": "synthetic"}, ResNet56v2={"seeds": 1}
+def test_curves_are_a_line_per_seed_of_one_variant() -> None:
+    drawn = plots.curves(
+        "model",
+        results(model={"seeds": 2})["model"],
+        [history(50, 80), history(60.12345, 90, rate=0.1)],
     )
-    drawn = plots.curves(1, found, histories)
     assert tuple(drawn.columns) == plots.CURVES
     assert drawn.to_numpy().tolist() == [
-        ["ResNet20v1 (model)", "training, augmented", 1, 55.0, 50.0, 60.0],
-        ["ResNet20v1 (model)", "training, augmented", 2, 85.0, 80.0, 90.0],
-        ["ResNet32v1, synthetic", "training, augmented", 1, 40.0, 40.0, 40.0],
-        ["ResNet32v1, synthetic", "training, augmented", 2, 70.0, 70.0, 70.0],
-        ["ResNet32v1, synthetic", "held out", 1, 30.0, 30.0, 30.0],
-        ["ResNet32v1, synthetic", "held out", 2, 60.0, 60.0, 60.0],
-        ["ResNet32v1, synthetic", "test", 1, 20.0, 20.0, 20.0],
-        ["ResNet32v1, synthetic", "test", 2, 50.0, 50.0, 50.0],
+        ["ResNet20v1 (model)", 0, "training images, augmented", 1, 50.0, 1e-3],
+        ["ResNet20v1 (model)", 0, "training images, augmented", 2, 80.0, 1e-3],
+        ["ResNet20v1 (model)", 1, "training images, augmented", 1, 60.123, 0.1],
+        ["ResNet20v1 (model)", 1, "training images, augmented", 2, 90.0, 0.1],
     ]
-    assert plots.curves(2, found, histories)["variant"].tolist() == ["ResNet56v2"]
-    assert plots.curves(2, {}, {}).empty
+
+
+@pytest.mark.parametrize(
+    ("columns", "images"),
+    [
+        ({}, []),
+        ({"test_accuracy": [20, 50]}, ["test images"]),
+        ({"val_accuracy": [30, 60]}, ["held-out images"]),
+        (
+            {"val_accuracy": [30, 60], "test_accuracy": [20, 50]},
+            ["test images", "held-out images"],
+        ),
+    ],
+)
+def test_only_images_that_were_scored_have_a_curve(
+    columns: dict[str, Any], images: list[str]
+) -> None:
+    found = results(model={"seeds": 1})["model"]
+    drawn = plots.curves("model", found, [history(50, 80, **columns)])
+    assert drawn["images"].unique().tolist() == ["training images, augmented", *images]
+    assert plots.curves("model", found, []).empty
 
 
 def test_variants_with_the_same_learning_rates_share_a_line() -> None:
@@ -103,7 +114,9 @@ def test_full_runs_are_beside_the_published_results_and_all_others_in_a_plot_of_
         model={}, ResNet32v1={"changes": {"epochs": 12}}, ResNet56v2={"source": "synthetic"}
     )
     drawn = plots.speed(found, Store(ROOT / "metrics").published())
-    assert drawn.iloc[0].to_dict() == {
+    first = drawn.iloc[0].to_dict()
+    assert isinstance(first.pop("label_at"), float)
+    assert first == {
         "network": "ResNet20v1 (model)",
         "origin": "this benchmark, recipe original",
         "accuracy": 91.5,
@@ -111,6 +124,7 @@ def test_full_runs_are_beside_the_published_results_and_all_others_in_a_plot_of_
         "high": 91.71,
         "seconds_per_epoch": 15.26,
         "device": "NVIDIA H100 80GB HBM3",
+        "label": "20v1 (model)",
     }
     published = drawn.iloc[1:]
     original = published[published["origin"] == plots.ORIGINAL]
@@ -145,7 +159,13 @@ def test_the_confusion_matrix_is_that_of_the_first_variant_with_results(tmp_path
     for name in ("ResNet32v1", "ResNet56v2"):
         write_results(tmp_path, make_results(name, network=NETWORKS[name]))
     path = tmp_path / "plots" / "confusion" / "ResNet32v1.csv"
-    path.write_text("actual,predicted,images\ncat,cat,10\ncat,dog,1\n")
+    path.write_text("actual,predicted,images\ncat,cat,9\ncat,dog,1\ndog,cat,0\ndog,dog,0\n")
     report(NETWORKS, tmp_path)
     drawn = (tmp_path / "plots" / "all" / "confusion.csv").read_text()
-    assert drawn == "variant,actual,predicted,images\nResNet32v1,cat,cat,10\nResNet32v1,cat,dog,1\n"
+    assert drawn.splitlines() == [
+        "variant,actual,predicted,images,percent",
+        "ResNet32v1,cat,cat,9,90.0",
+        "ResNet32v1,cat,dog,1,10.0",
+        "ResNet32v1,dog,cat,0,",  # there is no dog
+        "ResNet32v1,dog,dog,0,",
+    ]

@@ -35,6 +35,8 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "data/arrays/test/x",
         "data/arrays/none",
         "metrics/plots/all/x",
+        "metrics/pictures/learning-rate.svg",
+        "metrics/results.csv",
     ):
         (checkout / path).parent.mkdir(parents=True, exist_ok=True)
         (checkout / path).write_text("")
@@ -105,7 +107,7 @@ def test_other_code_and_parameters_are_named_with_the_variants(clone: Path) -> N
 def test_a_result_edited_by_hand(clone: Path) -> None:
     path = clone / "metrics" / "runs" / "ResNet32v1.json"
     values = json.loads(path.read_text())
-    path.write_text(json.dumps({**values, "seconds_per_epoch": 1.0}))
+    path.write_text(json.dumps({**values, "s/epoch": 1.0}))
     assert stale(clone, "main") == [
         "- `workspace`: `ResNet32v1`: evaluate wrote a different `metrics/runs/ResNet32v1.json`",
         "- `workspace`: the tables: report ran with a different `metrics/runs`",
@@ -124,6 +126,16 @@ def test_what_is_outside_the_repository_is_named_and_not_opened(clone: Path) -> 
     )
     line = f"evaluate depends on what is not in this repository: `{url}`"
     assert f"- `workspace`: `model`, `ResNet32v1`: {line}" in stale(clone, "main")
+
+
+def test_pictures_that_are_not_of_these_numbers(clone: Path) -> None:
+    """Drawn by hand, or with a template that has changed."""
+    (clone / "metrics" / "pictures" / "learning-rate.svg").write_text("<svg/>")
+    edit(clone / ".dvc" / "plots" / "curves.json", "epoch", "the epoch")
+    assert stale(clone, "main") == [
+        "- `workspace`: the tables: report ran with a different `.dvc/plots/curves.json`",
+        "- `workspace`: the tables: report wrote a different `metrics/pictures`",
+    ]
 
 
 def test_results_of_which_dvc_lock_has_no_record(clone: Path) -> None:

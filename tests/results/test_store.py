@@ -94,7 +94,17 @@ def edit(change: Callable[[Any], Any]) -> Callable[[str], str]:
     ("path", "change", "complaint"),
     [
         ("runs/model.json", lambda text: text[:-9], "not JSON: "),
-        ("runs/model.json", lambda text: text.replace("[", "").replace("]", ""), "schema is 1: "),
+        ("runs/model.json", lambda text: text.replace("[", "").replace("]", ""), "schema is 2: "),
+        (
+            "runs/model.json",
+            edit(lambda value: value.update(std=0.5)),
+            "std is 0.5, but the runs in ",
+        ),
+        (
+            "runs/model.json",
+            edit(lambda value: value.update(nll=None)),
+            "nll is None, but the runs in ",
+        ),
         (
             "runs/model.json",
             edit(lambda value: value.update(accuracy=95.0)),
@@ -142,6 +152,26 @@ def test_a_damaged_file_is_one_line_that_names_it(
     assert str(caught.value).startswith(f"{tmp_path / path}")
     assert complaint in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_results_of_schema_1_are_read(store: Store, tmp_path: Path) -> None:
+    """As a commit before this schema has them: without three scores, and with longer keys."""
+    path = tmp_path / "provenance" / "model.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    for run in content["runs"]:
+        for key in ("nll", "ece", "classes"):
+            del run["evaluation"][key]
+    path.write_text(json.dumps({**content, "schema": 1}), encoding="utf-8")
+    path = tmp_path / "runs" / "model.json"
+    new = json.loads(path.read_text(encoding="utf-8"))
+    old = {key: new[key] for key in ("accuracy", "seeds", "loss", "parameters")}
+    old |= {"schema": [1], "accuracy_std": new["std"], "seconds_per_epoch": new["s/epoch"]}
+    path.write_text(json.dumps(old), encoding="utf-8")
+    results = store.results("model")
+    assert results
+    assert results.metrics.accuracy == RESULTS.metrics.accuracy
+    assert results.metrics.nll is None
+    assert store.correct("model", results).shape == (2, 50)
 
 
 def read_everything(store: Store) -> None:

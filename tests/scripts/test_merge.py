@@ -37,7 +37,6 @@ def branches(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def train(checkout: Path, *variants: str) -> None:
     set_params(checkout / "params.yaml", {"variants": list(variants)})
     run(checkout, "dvc", "repro")
-    run(checkout, "python", "-m", "scripts.plots")
     run(checkout, "git", "add", ".")
     run(checkout, "git", "commit", "--quiet", "-m", "trained")
 

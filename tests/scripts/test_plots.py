@@ -54,21 +54,21 @@ def texts(path: Path) -> list[str]:
 
 
 def test_svg_of_the_workspace_and_of_two_commits(drawn: Path) -> None:
-    command(drawn, "-m", "scripts.plots")
-    pages = {path.stem: texts(path) for path in (drawn / "metrics" / "pictures").iterdir()}
+    folder = drawn / "metrics" / "pictures"
+    pages = {path.stem: texts(path) for path in folder.iterdir()}
     assert set(pages) == {
-        "learning-curves-v1",
-        "learning-curves-v2",
+        "learning-curves-model",
+        "learning-curves-ResNet56v2",
         "learning-rate",
         "accuracy-and-time",
         "confusion",  # and none of short runs: there are none
     }
-    assert "ResNet20v1 (model)" in pages["learning-curves-v1"]
-    assert "ResNet56v2" not in pages["learning-curves-v1"]
+    assert "ResNet20v1 (model)" in pages["learning-curves-model"]
+    assert "held-out images" not in pages["learning-curves-model"]
     ours = "this benchmark, recipe original"
     expected = {"20v1 (model)", "56v2", "110v1", ours, plots.ORIGINAL}
     assert expected <= set(pages["accuracy-and-time"])
-    assert {"cat", "dog", "90", "95"} <= set(pages["confusion"])
+    assert {"cat", "dog", "90.0", "95.0"} <= set(pages["confusion"])
     command(drawn, "-m", "scripts.plots", "--out", "both", "main", "change")
     for path in (drawn / "both").iterdir():
         assert {"main", "change"} <= {text.split(": ")[0] for text in texts(path)}, path
@@ -77,9 +77,8 @@ def test_svg_of_the_workspace_and_of_two_commits(drawn: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"\xff\xfea,b\n1,2\n", "metrics/plots/all/v1.csv: unable to read"),
-        (b"other,columns\n1,2\n", "learning curves v1: Could not find provided field ('epoch')"),
-        (b"junk\n", "metrics/plots/all/v1.csv: DVC does not draw it: must have"),
+        (b"\xff\xfea,b\n1,2\n", "metrics/plots/all/rates.csv: unable to read"),
+        (b"other,columns\n1,2\n", "learning rate: Could not find provided field ('epoch')"),
     ],
 )
 def test_a_file_that_cannot_be_drawn_leaves_the_pictures(
@@ -87,8 +86,10 @@ def test_a_file_that_cannot_be_drawn_leaves_the_pictures(
 ) -> None:
     checkout = Path(shutil.copytree(drawn, tmp_path / "checkout", symlinks=True))
     command(checkout, "-m", "scripts.plots")
-    before = {path: path.read_bytes() for path in (checkout / "metrics/pictures").iterdir()}
-    (checkout / "metrics/plots/all/v1.csv").write_bytes(content)
+    folder = checkout / "dvc_plots" / "svg"
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    assert len(before) == 5
+    (checkout / "metrics/plots/all/rates.csv").write_bytes(content)
     done = subprocess.run(
         [sys.executable, "-m", "scripts.plots"],
         cwd=checkout,
@@ -101,7 +102,7 @@ def test_a_file_that_cannot_be_drawn_leaves_the_pictures(
     assert reason in done.stderr
     assert done.stderr.startswith("plots: ")
     assert done.stderr.count("\n") == 1
-    assert {path: path.read_bytes() for path in (checkout / "metrics/pictures").iterdir()} == before
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def test_a_folder_with_any_other_file_is_left_alone(drawn: Path) -> None:
@@ -115,6 +116,26 @@ def test_a_folder_with_any_other_file_is_left_alone(drawn: Path) -> None:
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("plots: tests contains ")
     assert (drawn / "tests" / "conftest.py").exists()
+
+
+def test_the_pictures_are_what_dvc_shows(drawn: Path) -> None:
+    """DVC's own specification of each plot, without what it adds to every row."""
+    printed = json.loads(command(drawn, "-m", "dvc", "plots", "show", "--json"))
+    assert "errors" not in printed
+    shown = {name: plot[0]["content"] for name, plot in printed["data"].items() if plot}
+    code = (
+        "import csv, json; from pathlib import Path; from resnet.results import pictures\n"
+        "paths = {path: None for path in Path('metrics/plots/all').rglob('*.csv')}\n"
+        "rows = lambda path: list(csv.DictReader(path.open(newline='')))\n"
+        "print(json.dumps({plot.name: pictures.specification(plot, rows(plot.path))"
+        " for plot in pictures.plots(paths) if rows(plot.path)}))"
+    )
+    ours = json.loads(command(drawn, "-c", code))
+    for specification in shown.values():
+        for row in specification["data"]["values"]:
+            for added in ("rev", "filename", "field"):
+                del row[added]
+    assert ours == shown
 
 
 def test_the_page_needs_no_network(drawn: Path) -> None:

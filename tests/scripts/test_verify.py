@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from resnet.device import cpu_processor
-from resnet.results.metrics import Evaluation
+from resnet.results.metrics import ClassScore, Evaluation
 from scripts import verify
 from tests.support.results import make_device, make_run
 
@@ -17,22 +17,48 @@ ELSEWHERE = HERE.model_copy(update={"device": "another"})
 
 
 def changed(errors: int = 0, loss: float = 0.0) -> dict[str, Any]:
-    """An evaluation with so many more errors and so much more loss."""
+    """An evaluation with so many more errors, of cats, and so much more loss."""
     total = HERE.errors + errors
-    return {"errors": total, "accuracy": 100 - total / 100, "loss": HERE.loss + loss}
+    return {
+        "errors": total,
+        "accuracy": 100 - total / 100,
+        "loss": HERE.loss + loss,
+        "classes": by_class(cat=errors),
+    }
+
+
+def by_class(**errors: int) -> dict[str, ClassScore]:
+    """The scores by class with so many more errors of some."""
+    assert HERE.classes
+    return {
+        name: score.model_copy(update={"errors": score.errors + errors.get(name, 0)})
+        for name, score in HERE.classes.items()
+    }
+
+
+def more(key: str, amount: float) -> dict[str, float]:
+    return {key: getattr(HERE, key) + amount}
 
 
 @pytest.mark.parametrize(
     ("scored", "keys"),
     [
         (HERE, []),
-        (HERE.model_copy(update=changed(errors=1)), ["errors", "accuracy"]),
+        (HERE.model_copy(update=changed(errors=1)), ["errors", "accuracy", "errors"]),
         (HERE.model_copy(update=changed(loss=1e-9)), ["loss"]),
+        (HERE.model_copy(update=more("nll", 1e-9)), ["nll"]),
+        (HERE.model_copy(update=more("ece", 1e-9)), ["ece"]),
+        (HERE.model_copy(update={"classes": by_class(cat=1, dog=-1)}), ["errors", "errors"]),
         (ELSEWHERE, []),
         (ELSEWHERE.model_copy(update=changed(errors=2, loss=9e-5)), []),
         (ELSEWHERE.model_copy(update=changed(errors=-2)), []),
-        (ELSEWHERE.model_copy(update=changed(errors=3)), ["errors", "accuracy"]),
+        (ELSEWHERE.model_copy(update=changed(errors=3)), ["errors", "accuracy", "errors"]),
+        (ELSEWHERE.model_copy(update={"classes": by_class(cat=3, dog=-2)}), ["errors"]),
         (ELSEWHERE.model_copy(update=changed(loss=2e-4)), ["loss"]),
+        (ELSEWHERE.model_copy(update=more("nll", 9e-5)), []),
+        (ELSEWHERE.model_copy(update=more("nll", 2e-4)), ["nll"]),
+        (ELSEWHERE.model_copy(update=more("ece", 0.08)), []),  # 4 images of 10,000, twice
+        (ELSEWHERE.model_copy(update=more("ece", 0.09)), ["ece"]),
         (HERE.model_copy(update={"versions": {}, **changed(errors=1)}), []),
     ],
 )
@@ -41,7 +67,17 @@ def test_scores_are_exact_in_the_same_place_and_close_elsewhere(
 ) -> None:
     found = list(verify.score_mismatches(HERE, scored, verify.same_place(RUN, scored)))
     assert [line.split()[0] for line in found] == keys
-    assert all("but the checkpoint scores" in line for line in found)
+    assert all("but the checkpoint " in line for line in found)
+
+
+def test_scores_that_are_not_recorded_are_mismatches() -> None:
+    recorded = HERE.model_copy(update={"nll": None, "ece": None, "classes": None})
+    assert list(verify.score_mismatches(recorded, HERE, exact=False)) == [
+        f"nll is None, but the checkpoint scores {HERE.nll}",
+        f"ece is None, but the checkpoint scores {HERE.ece}",
+        "errors of class cat are None, but the checkpoint has 425",
+        "errors of class dog are None, but the checkpoint has 425",
+    ]
 
 
 def test_another_generation_of_the_processor_and_a_gpu_are_elsewhere() -> None:

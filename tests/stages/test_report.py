@@ -1,5 +1,6 @@
 """The report stage: the page and the plots' data, from files as evaluate writes them."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -31,10 +32,12 @@ def test_page_and_terminal_agree_and_the_same_input_gives_the_same_bytes(tmp_pat
     assert THREE_SEEDS in text
     assert {path.name for path in tmp_path.iterdir()} == {
         "README.md",
+        "pictures",
         "plots",
         "predictions",
         "provenance",
         "published.csv",
+        "results.csv",
         "runs",
     }
 
@@ -50,8 +53,6 @@ def test_nothing_trained_gives_plots_with_only_a_header(tmp_path: Path) -> None:
         path.stem: path.read_text().splitlines() for path in (tmp_path / "plots" / "all").iterdir()
     }
     assert {name: len(found) for name, found in lines.items()} == {
-        "v1": 1,
-        "v2": 1,
         "rates": 1,
         "not_comparable": 1,
         "speed": 18,  # the published results
@@ -103,6 +104,24 @@ def test_a_damaged_file_is_one_line_and_leaves_the_page(tmp_path: Path, path: st
     assert "\n" not in str(caught.value)
     assert page.read_text() == "as before"
     assert not (tmp_path / "plots" / "all").exists()
+    assert not (tmp_path / "pictures").exists()
+    assert not (tmp_path / "results.csv").exists()
+
+
+def test_the_page_shows_every_picture_and_no_other(tmp_path: Path) -> None:
+    write_results(tmp_path, make_results())
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "of-a-variant-that-was-removed.svg").write_text("<svg/>")
+    report(LISTED, tmp_path)
+    page = (tmp_path / "README.md").read_text(encoding="utf-8")
+    shown = re.findall(r"!\[.*?\]\(pictures/(.*?)\)", page)
+    assert sorted(shown) == sorted(path.name for path in (tmp_path / "pictures").iterdir())
+    assert set(shown) == {
+        "learning-curves-model.svg",
+        "learning-rate.svg",
+        "accuracy-and-time.svg",
+        "confusion.svg",
+    }
 
 
 def test_the_stage_runs_as_a_command_without_a_deep_learning_framework(tmp_path: Path) -> None:
@@ -123,6 +142,9 @@ def test_the_stage_runs_as_a_command_without_a_deep_learning_framework(tmp_path:
         check=False,
     )
     assert done.stderr == ""
-    assert done.stdout.splitlines()[-2:] == ["written to metrics/README.md, with the notes", "[]"]
+    assert done.stdout.splitlines()[-2:] == [
+        "written to metrics/README.md, with further scores, plots and notes",
+        "[]",
+    ]
     page = (tmp_path / "metrics" / "README.md").read_text(encoding="utf-8")
     assert f"{THREE_SEEDS} §" in page  # the record names other code

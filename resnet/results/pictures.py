@@ -1,0 +1,95 @@
+"""Draws the plots of dvc.yaml as SVG: what `dvc plots show` shows, without a browser or a network.
+
+The templates are in .dvc/plots/. `dvc_render`, which DVC uses itself, fills them, and vl-convert
+draws them.
+"""
+
+import csv
+import io
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import vl_convert
+from dvc_render.exceptions import DvcRenderError
+from dvc_render.vega import VegaRenderer
+from ruamel.yaml import YAML
+
+from resnet.errors import BenchmarkError
+
+PIPELINE = Path("dvc.yaml")
+TEMPLATES = Path(".dvc/plots")
+
+
+class Plot(NamedTuple):
+    """A plot of one file."""
+
+    name: str  # in dvc.yaml, or that of the folder's file
+    path: Path  # its CSV file
+    x: str
+    y: str
+    template: str
+    title: str
+
+    @property
+    def picture(self) -> str:
+        """The name of its SVG file."""
+        return f"{file_name(self.name)}.svg"
+
+
+def file_name(plot: str) -> str:
+    """The name of a plot as a file name; of the plot of a file in a folder, both their names."""
+    path = Path(plot)
+    return re.sub(r"\W+", "-", f"{path.parent.name} {path.stem}" if path.suffix else plot)
+
+
+def draw(texts: Mapping[Path, str]) -> dict[str, str]:
+    """The SVG of each plot of dvc.yaml whose CSV file is in `texts`, by the name of its file.
+
+    Plots without rows are left out. Raises BenchmarkError where dvc.yaml or a template does not fit
+    the files.
+    """
+    drawn = {}
+    for plot in plots(texts):
+        if rows := list(csv.DictReader(io.StringIO(texts[plot.path]))):
+            drawn[plot.picture] = svg(specification(plot, rows))
+    return drawn
+
+
+def plots(paths: Mapping[Path, Any]) -> Iterator[Plot]:
+    """The plots of dvc.yaml in order, those of a folder's files one by one."""
+    pipeline = YAML(typ="safe").load(PIPELINE.read_text(encoding="utf-8"))
+    for entry in pipeline["plots"]:
+        ((name, given),) = entry.items()
+        common = (given["template"], given["title"])
+        if isinstance(given["y"], str):
+            for path in paths:
+                if path.parent == Path(name):
+                    yield Plot(str(path), path, given["x"], given["y"], *common)
+        else:
+            ((file, column),) = given["y"].items()
+            if Path(file) in paths:
+                yield Plot(name, Path(file), given["x"], column, *common)
+
+
+def specification(plot: Plot, rows: list[dict[str, str]]) -> dict[str, Any]:
+    """A plot of these rows in Vega-Lite."""
+    try:
+        renderer = VegaRenderer(
+            rows,
+            plot.name,
+            template=plot.template,
+            template_dir=str(TEMPLATES),
+            x=plot.x,
+            y=plot.y,
+            title=plot.title,
+        )
+        return dict(renderer.get_filled_template())
+    except DvcRenderError as error:
+        raise BenchmarkError(f"{PIPELINE}: plot {plot.name}: {error}") from error
+
+
+def svg(specification: Mapping[str, Any]) -> str:
+    """A specification in Vega-Lite as SVG."""
+    return vl_convert.vegalite_to_svg(dict(specification)) + "\n"

@@ -1,0 +1,59 @@
+"""The tables of the scores that nothing published is beside: likelihood, calibration, classes."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+
+from resnet.results import cells, notes
+from resnet.results.metrics import Results
+from resnet.results.notes import NONE
+from resnet.results.tables import Table
+
+
+def build(results: Mapping[str, Results]) -> list[Table]:
+    """A table of each kind for CIFAR-10 and one for synthetic images, where there are results."""
+    synthetic = {name: each for name, each in results.items() if each.synthetic}
+    real = {name: each for name, each in results.items() if name not in synthetic}
+    found = []
+    for group, on, above in (
+        (real, "", notes.SCORES),
+        (synthetic, ", synthetic data", notes.SYNTHETIC),
+    ):
+        if not group:
+            continue
+        found.append(Table(f"Likelihood and calibration{on}", _scores(group), above))
+        if by_class := _by_class(group):
+            found.append(Table(f"Accuracy by class, %{on}", by_class))
+    return found
+
+
+def spread(values: Sequence[float], digits: int) -> str:
+    """The mean over the seeds, and the sample standard deviation where there are several."""
+    if not values:
+        return NONE
+    deviation = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.{digits}f}{deviation}"
+
+
+def _scores(results: Mapping[str, Results]) -> tuple[dict[str, str], ...]:
+    return tuple(
+        {
+            "Variant": name,
+            "Epochs": str(each.parameters.recipe.epochs),
+            "Accuracy %": cells.ours(each)["Accuracy %"],
+            "NLL": spread(each.scores("nll"), 4),
+            "ECE %": spread(each.scores("ece"), 2),
+        }
+        for name, each in results.items()
+    )
+
+
+def _by_class(results: Mapping[str, Results]) -> tuple[dict[str, str], ...]:
+    """A row per variant and a column per class; none where no variant has these scores."""
+    found = {name: each.class_accuracies() for name, each in results.items()}
+    classes = dict.fromkeys(name for each in found.values() for name in each)
+    if not classes:
+        return ()
+    return tuple(
+        {"Variant": name, **{column: spread(each.get(column, ()), 1) for column in classes}}
+        for name, each in found.items()
+    )
