@@ -1,4 +1,4 @@
-"""The deps in dvc.yaml and the imports of the stages; the artifacts and what is trained."""
+"""dvc.yaml: the deps and the imports of the stages, the artifacts; and DVC's configuration."""
 
 import ast
 import shutil
@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from resnet.files import read_json, sha256
+from scripts.checkout import copy_checkout
 from tests.support.checkout import ROOT, run, trained
 
 
@@ -91,3 +92,12 @@ def test_every_stage_is_in_the_pipeline() -> None:
 def test_no_stage_imports_what_loads_trained_networks() -> None:
     stages = ("fetch", "preprocess", "train", "evaluate", "report")
     assert not [name for name in stages if "resnet/pretrained.py" in closure(f"stages/{name}.py")]
+
+
+def test_dvc_sends_nothing_about_its_user(tmp_path: Path) -> None:
+    copy_checkout(tmp_path, {})
+    ask = ("python", "-c", "from dvc import analytics; print(analytics.is_enabled())")
+    more = {"DVC_NO_ANALYTICS": ""}  # .dvc/config alone says so
+    assert run(tmp_path, *ask, more=more) == "False\n"
+    (tmp_path / ".dvc" / "config").write_text("[core]\n    analytics = true\n")
+    assert run(tmp_path, *ask, more=more) == "True\n"

@@ -11,10 +11,8 @@ import re
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import pytest
 import yaml
@@ -112,15 +110,6 @@ def test_synthetic_data_needs_no_network(first: tuple[Path, str]) -> None:
         assert name in started
 
 
-def test_dvc_sends_nothing_about_its_user(tmp_path: Path) -> None:
-    copy_checkout(tmp_path, {})
-    ask = ("python", "-c", "from dvc import analytics; print(analytics.is_enabled())")
-    more = {"DVC_NO_ANALYTICS": ""}  # .dvc/config alone says so
-    assert run(tmp_path, *ask, more=more) == "False\n"
-    (tmp_path / ".dvc" / "config").write_text("[core]\n    analytics = true\n")
-    assert run(tmp_path, *ask, more=more) == "True\n"
-
-
 def experiment(checkout: Path, *arguments: str) -> str:
     """Run an experiment; returns what it prints. `arguments` are options and changes KEY=VALUE."""
     changes = [part for each in arguments for part in (["-S", each] if "=" in each else [each])]
@@ -161,11 +150,12 @@ def test_experiments_train_what_changes_and_can_be_undone(warm: Path) -> None:
     # another variant and another seed, in a temporary copy; seed 0 of model is in the cache
     more = ("variants=[model,ResNet8v1]", "seeds=[0,1]")
     printed = experiment(warm, "--temp", *more, "train@model-1", "train@ResNet8v1-0")
-    assert stages(printed) == ["train@model-1", "train@ResNet8v1-0"]
+    trained = [stage.removeprefix("train@").split("-") for stage in stages(printed)]
+    assert sorted(trained) == [["ResNet8v1", "0"], ["model", "1"]]  # in the order that dvc chose
     assert counts(printed) == [
         "up to 2 trainings to run",
-        "training 1 of up to 2: model, seed 1",
-        "training 2 of up to 2: ResNet8v1, seed 0",
+        f"training 1 of up to 2: {trained[0][0]}, seed {trained[0][1]}",
+        f"training 2 of up to 2: {trained[1][0]}, seed {trained[1][1]}",
     ]
     assert not run(warm, "git", "status", "--porcelain")
 
@@ -286,6 +276,22 @@ def test_wrong_parameter_stops_before_any_work_and_loses_nothing(warm: Path) -> 
     assert {path: path.read_bytes() for path in (warm / "metrics").rglob("*.*")} == before
 
 
+SCORES_THEN_MISMATCHES = """\
+from resnet.errors import command_parser, run_stage
+from scripts import verify
+verify.verify = lambda *_: print("the scores") or ["a mismatch"]
+run_stage(verify.main, command_parser("scripts.verify", ""))
+"""
+
+
+def test_verify_prints_the_scores_before_the_mismatches(warm: Path) -> None:
+    """Also where both streams go to one pipe, in which Python buffers one of them."""
+    code, more = SCORES_THEN_MISMATCHES, {"PYTHONUNBUFFERED": ""}
+    printed = run(warm, "python", "-c", code, ok=False, more=more)
+    assert printed.splitlines()[:2] == ["the scores", "a mismatch"]
+    assert printed.splitlines()[2].startswith("verify: 1 mismatch; ")
+
+
 def test_verify_compares_the_results_with_what_the_checkpoints_score(
     warm: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -342,59 +348,50 @@ def test_verify_compares_the_results_with_what_the_checkpoints_score(
 # --- what a stage says when it cannot work
 
 
-@pytest.fixture
-def loose(warm: Path) -> Callable[..., str]:
-    """Run a stage in the warm checkout without dvc; it must fail and print one line."""
-
-    def stage(*command: str, **env: str) -> str:
-        done = subprocess.run(
-            ["python", "-m", *command],
-            cwd=warm,
-            env={**environment(warm), **env},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 1
-        assert len(done.stderr.splitlines()) == 1, done.stderr
-        return done.stderr
-
-    return stage
+def refused(checkout: Path, *command: str, **env: str) -> str:
+    """What a command that must fail prints, without dvc: one line."""
+    printed = run(checkout, "python", "-m", *command, ok=False, more=env)
+    assert len(printed.splitlines()) == 1, printed
+    return printed
 
 
-def test_train_refuses(loose: Any, warm: Path) -> None:
+def test_train_refuses(warm: Path) -> None:
     """Variables with other values that are wrong: tests/training/test_run.py."""
-    assert "'ResNet20v1' is not among variants of params.yaml: model" in loose(
-        "stages.train", "ResNet20v1", "0"
+    assert "'ResNet20v1' is not among variants of params.yaml: model" in refused(
+        warm, "stages.train", "ResNet20v1", "0"
     )
-    assert "7 is not among seeds of params.yaml: 0" in loose("stages.train", "model", "7")
-    assert "KERAS_BACKEND is 'torch': must be tensorflow or jax" in loose(
-        "stages.train", "model", "0", KERAS_BACKEND="torch"
+    assert "7 is not among seeds of params.yaml: 0" in refused(warm, "stages.train", "model", "7")
+    assert "KERAS_BACKEND is 'torch': must be tensorflow or jax" in refused(
+        warm, "stages.train", "model", "0", KERAS_BACKEND="torch"
     )
-    assert "STEPS_PER_CALL is 'ten': must be a whole number, at least 1" in loose(
-        "stages.train", "model", "0", STEPS_PER_CALL="ten"
+    assert "STEPS_PER_CALL is 'ten': must be a whole number, at least 1" in refused(
+        warm, "stages.train", "model", "0", STEPS_PER_CALL="ten"
     )
-    assert "GPU is '2': must be 0 or 1" in loose("stages.train", "model", "0", GPU="2")
+    assert "GPU is '2': must be 0 or 1" in refused(warm, "stages.train", "model", "0", GPU="2")
     shutil.rmtree(warm / "data" / "arrays" / "train")
-    assert "images.npy: no such file; run `dvc repro preprocess`" in loose(
-        "stages.train", "model", "0"
+    assert "images.npy: no such file; run `dvc repro preprocess`" in refused(
+        warm, "stages.train", "model", "0"
     )
     assert (warm / "models" / "model" / "seed0" / "last.keras").exists()
 
 
-def test_evaluate_and_verify_refuse(loose: Callable[..., str], warm: Path) -> None:
+def test_evaluate_and_verify_refuse(warm: Path) -> None:
     """With one line, and without touching metrics/; tests/results has all the cases."""
     before = (warm / "metrics" / "runs" / "model.json").read_bytes()
-    assert "'ResNet8v1' is not among variants of params.yaml: model" in loose(
-        "stages.evaluate", "ResNet8v1"
+    assert "'ResNet8v1' is not among variants of params.yaml: model" in refused(
+        warm, "stages.evaluate", "ResNet8v1"
     )
     folder = warm / "models" / "model" / "seed0"
     (warm / "other.keras").write_bytes((folder / "last.keras").read_bytes()[:-1])
     (warm / "other.keras").replace(folder / "last.keras")
-    assert "last.keras: damaged, or from another training" in loose("stages.evaluate", "model")
+    assert "last.keras: damaged, or from another training" in refused(
+        warm, "stages.evaluate", "model"
+    )
     shutil.rmtree(folder)
     message = "models/model/seed0: no trained model for this seed; run `dvc repro train@model-0`"
-    assert message in loose("stages.evaluate", "model")
+    assert message in refused(warm, "stages.evaluate", "model")
     assert (warm / "metrics" / "runs" / "model.json").read_bytes() == before
     shutil.rmtree(warm / "models")
-    assert "verify: nothing to verify: no listed variant has both" in loose("scripts.verify")
+    assert "verify: nothing to verify: no listed variant has both" in refused(
+        warm, "scripts.verify"
+    )
