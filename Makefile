@@ -31,8 +31,8 @@ PULL = python -m scripts.checkpoints pull
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-demo: $(VENV)/.installed-$(RUN)  ## run the pipeline on synthetic images in a temporary copy
-	@python -m scripts.demo
+demo: $(VENV)/.installed-$(RUN)  ## run the pipeline on synthetic images in a copy: KEEP=../demo
+	@python -m scripts.demo $(and $(KEEP),--keep "$(KEEP)")
 
 test: $(VENV)/.installed-dev  ## run the tests
 	@python -m pytest
@@ -110,8 +110,17 @@ lock: $(VENV)/.installed-dev  ## update the locks to the newest versions pyproje
 	@$(UV) --universal -c requirements/run.lock --extra dev -o requirements/dev.lock
 	@$(UV) $(CPU_TORCH) -c requirements/run.lock --extra speed -o requirements/speed.lock
 
-clean:  ## remove .venv, the states of unfinished trainings, and tool caches
-	rm -rf $(VENV) .resume .mypy_cache .ruff_cache .pytest_cache
+# du counts a file that has several names once: in data/ or models/, then not in DVC's cache
+REMOVED := $(VENV) .mypy_cache .ruff_cache .pytest_cache
+KEPT := .resume data models .dvc/cache
+clean:  ## remove .venv and the caches of tools, and say what stays
+	@du -sh $(REMOVED) 2>/dev/null | sed 's/^/removed /'
+	@rm -rf $(REMOVED)
+	@du -sh $(KEPT) 2>/dev/null | sed -e 's/^/kept    /' \
+		-e '/resume$$/s/$$/     states of unfinished trainings; `rm -r .resume` removes them/' \
+		-e '/data$$/s/$$/        CIFAR-10 and the arrays, also files that you put there by hand/' \
+		-e '/models$$/s/$$/      trained weights/' \
+		-e '/cache$$/s/$$/  what else DVC has; `dvc gc --workspace` removes what is not in use/'
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14) and \

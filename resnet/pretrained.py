@@ -28,9 +28,10 @@ def load(variant: str | Path, seed: int = 0) -> "keras.Model":
     folder = model_folder(str(variant), seed) if named else Path(variant)
     path = folder / RECORD
     if not path.is_file():
-        train = f"`dvc repro train@{variant}-{seed}`" if named else "`dvc repro`"
+        stage = f"train@{variant}-{seed}" if named else "train"
         raise BenchmarkError(
-            f"{folder}: no trained weights; `dvc pull train` pulls those in git, {train} trains"
+            f"{folder}: no trained weights; `dvc pull {stage}` pulls those in git, "
+            f"`dvc repro {stage}` trains"
         )
     record = validate_json(TrainingRecord, path.read_text(encoding="utf-8"), str(path))
     import keras  # takes seconds

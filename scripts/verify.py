@@ -22,7 +22,7 @@ from resnet.device import cpu_processor
 from resnet.errors import BenchmarkError, command_parser, run_stage
 from resnet.params import Params
 from resnet.results import stale, trained
-from resnet.results.evaluation import score_variant
+from resnet.results.evaluation import predict, score_variant
 from resnet.results.metrics import Evaluation, Results, Run
 from resnet.results.scores import Correct
 from resnet.results.store import Store
@@ -104,7 +104,7 @@ def prediction_mismatches(recorded: Correct, scored: Correct, exact: bool) -> It
 def pretrained_mismatches(folder: Path, scored: Correct) -> Iterator[str]:
     """Whether the model of resnet.pretrained answers differently from raw images."""
     images, labels = cifar10.read_split(cifar10.FOLDER, "test")
-    answers = pretrained.load(folder).predict(images, batch_size=500, verbose=0).argmax(axis=1)
+    answers = predict(pretrained.load(folder), images).argmax(axis=1)
     different = int(np.sum((answers == labels) != scored))
     if different > OTHER_ERRORS:
         yield f"{folder}: resnet.pretrained.load answers {different} images differently"

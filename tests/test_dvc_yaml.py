@@ -1,12 +1,15 @@
-"""The deps in dvc.yaml and the imports of the stages."""
+"""dvc.yaml: the deps and the imports of the stages, the artifacts; and DVC's configuration."""
 
 import ast
+import shutil
 from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.support.checkout import ROOT
+from resnet.files import read_json, sha256
+from scripts.checkout import copy_checkout
+from tests.support.checkout import ROOT, run, trained
 
 
 def modules(path: Path) -> set[str]:
@@ -56,6 +59,31 @@ def test_deps_are_the_modules_a_stage_imports_less_the_neutral_ones(stage: str) 
     assert code == expected - NEUTRAL.keys()
 
 
+def test_the_artifacts_are_the_trained_variants() -> None:
+    """A variant that is trained gets an entry, and one that is taken off `variants` loses it."""
+    declared = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["artifacts"]
+    assert list(declared) == trained()
+    for name, artifact in declared.items():
+        assert artifact["path"] == f"models/{name}"
+        assert (artifact["type"], bool(artifact["desc"])) == ("model", True)
+
+
+def test_dvc_gets_a_model_by_its_name(tmp_path: Path) -> None:
+    """From a clone, as checkpoints/README.md shows, where a version is tagged."""
+    clone, name = tmp_path / "clone", trained()[-1]
+    run(tmp_path, "git", "clone", "--quiet", str(ROOT), str(clone))
+    shutil.copy(ROOT / "dvc.yaml", clone)
+    run(clone, "git", "commit", "--quiet", "--allow-empty", "--all", "-m", "a commit")
+    run(clone, "git", "tag", "-a", f"{name}@v1.0.0", "-m", "a version")
+    run(tmp_path, "dvc", "artifacts", "get", str(clone), name)
+    folders = sorted(path for path in (tmp_path / name).iterdir())
+    assert folders
+    for folder in folders:
+        record = read_json(folder / "training.json")
+        assert record["identity"]["variant"] == name
+        assert record["checkpoints"] == {"last.keras": sha256(folder / "last.keras")}
+
+
 def test_every_stage_is_in_the_pipeline() -> None:
     declared = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
     assert {path.stem for path in (ROOT / "stages").glob("[!_]*.py")} == set(declared)
@@ -64,3 +92,12 @@ def test_every_stage_is_in_the_pipeline() -> None:
 def test_no_stage_imports_what_loads_trained_networks() -> None:
     stages = ("fetch", "preprocess", "train", "evaluate", "report")
     assert not [name for name in stages if "resnet/pretrained.py" in closure(f"stages/{name}.py")]
+
+
+def test_dvc_sends_nothing_about_its_user(tmp_path: Path) -> None:
+    copy_checkout(tmp_path, {})
+    ask = ("python", "-c", "from dvc import analytics; print(analytics.is_enabled())")
+    more = {"DVC_NO_ANALYTICS": ""}  # .dvc/config alone says so
+    assert run(tmp_path, *ask, more=more) == "False\n"
+    (tmp_path / ".dvc" / "config").write_text("[core]\n    analytics = true\n")
+    assert run(tmp_path, *ask, more=more) == "True\n"

@@ -1,6 +1,7 @@
-"""How make sets up .venv, with a Python that cannot and with another one than there is."""
+"""How make sets up .venv with a Python that cannot or is another one, and what clean removes."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -58,3 +59,25 @@ def test_an_environment_of_another_python_than_asked_for_is_refused(folder: Path
         assert (expected in done.stderr) != same
     assert make(folder, f"PYTHON={sys.executable}", "clean").returncode == 0
     assert not config.exists()
+
+
+def test_clean_says_what_it_removes_and_what_it_keeps(folder: Path) -> None:
+    removed, kept = (".venv", ".mypy_cache"), (".resume", "data", "models", ".dvc/cache")
+    for name in (*removed, *kept):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "a file").write_bytes(bytes(5000))
+    for names in ((*removed, *kept), kept):
+        done = make(folder, "clean")
+        assert (done.returncode, done.stderr) == (0, "")
+        lines = done.stdout.splitlines()
+        assert [line.split()[2] for line in lines] == list(names)
+        assert all(re.match(r"(removed|kept) +\d+(\.\d)?K\t", line) for line in lines)
+        assert [line.split()[0] for line in lines[-len(kept) :]] == ["kept"] * len(kept)
+        assert "`rm -r .resume` removes them" in lines[-len(kept)]
+    assert not [name for name in removed if (folder / name).exists()]
+    assert all((folder / name / "a file").exists() for name in kept)
+
+
+def test_clean_in_a_new_clone_has_nothing_to_say(folder: Path) -> None:
+    done = make(folder, "clean")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -75,7 +75,7 @@ def test_no_weights_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     with pytest.raises(BenchmarkError) as caught:
         pretrained.load("model", seed=3)
     assert str(caught.value) == (
-        "models/model/seed3: no trained weights; `dvc pull train` pulls those in git, "
+        "models/model/seed3: no trained weights; `dvc pull train@model-3` pulls those in git, "
         "`dvc repro train@model-3` trains"
     )
     with pytest.raises(BenchmarkError, match=r"^some/folder: no trained weights"):

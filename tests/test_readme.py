@@ -3,6 +3,8 @@
 import ast
 import json
 import re
+import statistics
+import tomllib
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -10,8 +12,17 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.support.checkout import ROOT
-from tests.support.pages import PAGES, RENDERED, anchors, commands, links, read, spans
+from tests.support.checkout import ROOT, trained
+from tests.support.pages import (
+    PAGES,
+    RENDERED,
+    anchors,
+    commands,
+    links,
+    read,
+    results_table,
+    spans,
+)
 
 WRITTEN = [page for page in PAGES if page not in RENDERED]
 NOT_IN_GIT = ("data/", "models/", ".resume/", ".venv/", ".dvc/cache", ".dvc/tmp")
@@ -115,15 +126,56 @@ def _first(value: Any, key: str) -> Any:
 
 
 def test_results_in_readme_are_those_in_metrics() -> None:
-    region = read("README.md").split("<!-- results -->")[1].split("<!-- /results -->")[0]
-    rows = [
-        [cell.strip() for cell in line.strip("|").split("|")]
-        for line in region.strip().splitlines()
-    ]
-    assert len(rows) > 2
-    for variant, *cells in rows[2:]:
+    rows = results_table("README.md")
+    assert rows
+    for variant, *cells in rows:
         text = (ROOT / "metrics" / "runs" / f"{variant}.json").read_text(encoding="utf-8")
         accuracy, spread = (_first(json.loads(text), key) for key in ("accuracy", "std"))
         histories = list((ROOT / "metrics" / "plots" / "history" / variant).glob("seed*.csv"))
         (epochs,) = {len(path.read_text().splitlines()) - 1 for path in histories}
         assert cells == [str(epochs), f"{accuracy:.2f} ± {spread:.2f}", str(len(histories))]
+
+
+def _model_card_row(variant: str) -> list[str]:
+    """What the model card says of a variant, from the predictions and the trainings' records."""
+    path = ROOT / "metrics" / "predictions" / f"{variant}.txt"
+    correct = [line.count("1") / len(line) for line in path.read_text(encoding="utf-8").split()]
+    accuracy = [100 * each for each in correct]
+    path = ROOT / "metrics" / "provenance" / f"{variant}.json"
+    runs = [run["training"] for run in json.loads(path.read_text(encoding="utf-8"))["runs"]]
+    (epochs,) = {run["epochs"] for run in runs}
+    (parameters,) = {run["parameter_count"] for run in runs}
+    network = runs[0]["identity"]["parameters"]["network"]
+    depth = {1: 6, 2: 9}[network["version"]] * network["n"] + 2
+    spread = f" ± {statistics.stdev(accuracy):.2f}" if len(runs) > 1 else ""
+    seeds = [run["identity"]["seed"] for run in runs]
+    return [
+        variant,
+        f"ResNet{depth}v{network['version']}",
+        f"{parameters:,}",
+        str(epochs),
+        f"{statistics.mean(accuracy):.2f}{spread}",
+        ", ".join(f"{seed}: {each:.2f}" for seed, each in zip(seeds, accuracy, strict=True)),
+    ]
+
+
+def test_the_model_card_has_the_results_of_the_weights_that_are_published() -> None:
+    rows = [_model_card_row(name) for name in trained()]
+    text = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    assert results_table("checkpoints/README.md") == rows, f"the rows must be:\n{text}"
+    record = (ROOT / "metrics" / "provenance" / f"{trained()[0]}.json").read_text(encoding="utf-8")
+    *names, last = json.loads(record)["runs"][0]["training"]["classes"]
+    text = " ".join(read("checkpoints/README.md").split())
+    assert f"in this order, {', '.join(names)} and {last}." in text
+
+
+def test_the_citation_has_this_version_and_the_papers_of_the_docs() -> None:
+    cited = yaml.safe_load(read("CITATION.cff"))
+    project = tomllib.loads(read("pyproject.toml"))["project"]
+    assert (cited["version"], cited["license"]) == (project["version"], project["license"])
+    urls = {each["url"] for each in cited["references"]}
+    pages = read("docs/differences.md") + read("checkpoints/README.md")
+    assert {url for url in urls if "arxiv" in url or "github" in url} <= set(
+        re.findall(r"https://[^\s)]+", pages)
+    )
+    assert {each.get("year") for each in cited["references"]} == {None, 2009, 2015, 2016}

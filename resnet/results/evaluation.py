@@ -1,7 +1,9 @@
 """Scores a variant's checkpoints on all test images: for the evaluate stage, and for verify."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +60,22 @@ def score_variant(variant: str, seeds: Sequence[int], test: Split) -> VariantFil
     )
 
 
+def predict(model: Any, images: NDArray[Any]) -> NDArray[np.float32]:
+    """Probabilities (n, classes) that a keras.Model gives images (n, h, w, 3)."""
+    # Each model is traced once, but TensorFlow counts them as one function that each call traces
+    # again, and warns from the fifth model in a process on.
+    logger = logging.getLogger("tensorflow")
+    logger.addFilter(_not_retracing)
+    try:
+        return np.asarray(model.predict(images, batch_size=BATCH, verbose=0))
+    finally:
+        logger.removeFilter(_not_retracing)
+
+
+def _not_retracing(record: logging.LogRecord) -> bool:
+    return "triggered tf.function retracing" not in record.getMessage()
+
+
 def _score_checkpoint(path: Path, test: Split) -> tuple[Score, float]:
     """The checkpoint's score, and its loss: nll plus l2 terms, as Keras' evaluate has."""
     import keras
@@ -70,8 +88,7 @@ def _score_checkpoint(path: Path, test: Split) -> tuple[Score, float]:
     except Exception as error:  # a damaged or malicious file can raise anything
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise BenchmarkError(f"{path}: not a complete Keras checkpoint: {reason[:200]}") from error
-    probabilities = model.predict(test.images, batch_size=BATCH, verbose=0)
-    score = scores.score(probabilities, test.labels)
+    score = scores.score(predict(model, test.images), test.labels)
     return score, score.nll + float(sum(model.losses))
 
 

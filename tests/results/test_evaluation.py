@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from resnet.data import cifar10, synthetic
 from resnet.data.arrays import Split
 from resnet.device import Device
 from resnet.errors import BenchmarkError
@@ -23,6 +25,7 @@ from tests.support.checkout import ROOT
 from tests.support.results import CLASSES, history_text, make_parameters, make_run
 
 IMAGES = 60
+SEEDS = range(6)  # TensorFlow warns from the fifth network in a process on
 L2 = 0.01
 
 
@@ -39,12 +42,12 @@ def test_split() -> Split:
 
 @pytest.fixture
 def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: Device) -> Path:
-    """A working folder with a small trained network of two seeds in models/."""
+    """A working folder with a small trained network of several seeds in models/."""
     import keras
 
     assert device
     monkeypatch.chdir(tmp_path)
-    for seed in (0, 1):
+    for seed in SEEDS:
         keras.utils.set_random_seed(seed)
         inputs = keras.Input((32, 32, 3))
         features = keras.layers.GlobalAveragePooling2D()(inputs)
@@ -55,6 +58,7 @@ def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: Device) -> 
         folder.mkdir(parents=True)
         keras.Model(inputs, layer(features)).save(folder / "last.keras")
         (folder / "history.csv").write_text(history_text(2))
+        np.save(folder / "pixel_mean.npy", np.zeros((32, 32, 3), np.float32))
         parameters = make_parameters(changes={"epochs": 2})
         checkpoints = {"last.keras": sha256(folder / "last.keras")}
         run = make_run(seed=seed, parameters=parameters, checkpoints=checkpoints)
@@ -162,6 +166,36 @@ def test_another_seeds_folder_is_refused(trained: Path, test_split: Split) -> No
     (model_folder("model", 0) / "training.json").replace(model_folder("model", 1) / "training.json")
     with pytest.raises(BenchmarkError, match="seed1 contains model with seed 0; run `dvc repro"):
         score_variant("model", (1,), test_split)
+
+
+SCORE_ALL = f"""\
+import pickle
+from pathlib import Path
+from resnet.results.evaluation import score_variant
+from scripts.verify import pretrained_mismatches
+
+test = pickle.loads(Path("test.pickle").read_bytes())
+files = score_variant("model", range({len(SEEDS)}), test)
+for seed, row in enumerate(files.correct):
+    list(pretrained_mismatches(Path("models", "model", f"seed{{seed}}"), row))
+"""
+
+
+def test_many_checkpoints_in_one_process_log_nothing(trained: Path, test_split: Split) -> None:
+    """As evaluate and verify score them; TensorFlow takes it for one function that is retraced."""
+    synthetic.write(cifar10.FOLDER, IMAGES, IMAGES, seed=0)
+    (trained / "test.pickle").write_bytes(pickle.dumps(test_split))
+    done = subprocess.run(
+        [sys.executable, "-c", SCORE_ALL],
+        cwd=trained,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    lines = done.stdout.splitlines()
+    assert [line.partition(":")[0] for line in lines] == [f"model seed {seed}" for seed in SEEDS]
+    assert done.stderr == ""
 
 
 MAKE_HOSTILE = """\

@@ -29,7 +29,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A commit with two trainings and their weights. No test changes it."""
     checkout = tmp_path_factory.mktemp("checkpoints") / "checkout"
     copy_checkout(checkout, CHANGES)
-    run(checkout, "dvc", "repro")
+    (checkout.parent / "printed").write_text(run(checkout, "dvc", "repro"))
     assert "checkpoints/: " in run(checkout, *PUBLISH)
     run(checkout, "git", "checkout", "--quiet", "-b", "main")
     commit(checkout)
@@ -83,6 +83,19 @@ def test_this_repository_has_the_weights_of_what_dvc_lock_records_and_no_others(
         assert checkpoints._content(path)  # whose hash is its name
     size = sum(path.stat().st_size for path in (ROOT / "checkpoints").rglob("*") if path.is_file())
     assert size <= checkpoints.LARGEST
+
+
+def test_both_trainings_run_and_are_counted(published: Path) -> None:
+    printed = (published.parent / "printed").read_text()
+    trainings = ["train@model-0", "train@ResNet11v2-0"]
+    evaluations = ["evaluate@model", "evaluate@ResNet11v2"]
+    assert stages(printed) == ["fetch", "preprocess", *trainings, *evaluations, "report"]
+    said = [line for line in printed.splitlines() if line.startswith(("up to", "training "))]
+    assert said == [
+        "up to 2 trainings to run",
+        "training 1 of up to 2: model, seed 0",
+        "training 2 of up to 2: ResNet11v2, seed 0",
+    ]
 
 
 def test_publish_writes_what_is_listed_and_removes_the_rest(warm: Path) -> None:

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -13,6 +14,7 @@ import pytest
 from resnet.results import plots
 from resnet.variant import Network
 from scripts.checkout import copy_checkout, environment
+from tests.support.connections import heard, listening
 from tests.support.results import git, make_results, write_results
 
 NETWORKS = {"model": Network(version=1, n=3), "ResNet56v2": Network(version=2, n=6)}
@@ -34,11 +36,11 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return checkout
 
 
-def command(checkout: Path, *arguments: str) -> str:
+def command(checkout: Path, *arguments: str, more: Mapping[str, str] | None = None) -> str:
     done = subprocess.run(
         [sys.executable, *arguments],
         cwd=checkout,
-        env=environment(checkout),
+        env={**environment(checkout), **(more or {})},
         capture_output=True,
         text=True,
         check=False,
@@ -53,7 +55,11 @@ def texts(path: Path) -> list[str]:
     return [element.text for element in found if element.text]
 
 
-def test_svg_of_the_workspace_and_of_two_commits(drawn: Path) -> None:
+def test_svg_of_the_workspace_and_of_two_commits(drawn: Path, tmp_path: Path) -> None:
+    """Without a network."""
+    for module in ("stages.report", "scripts.plots"):
+        command(drawn, "-m", module, more=listening(tmp_path))
+    assert {event.kind for event in heard(tmp_path)} == {"starts"}
     folder = drawn / "metrics" / "pictures"
     pages = {path.stem: texts(path) for path in folder.iterdir()}
     assert set(pages) == {

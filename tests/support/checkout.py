@@ -5,6 +5,8 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+import yaml
+
 from scripts.checkout import environment
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,3 +48,13 @@ def run(
 def stages(printed: str) -> list[str]:
     """Return the stages that `dvc repro` or `dvc exp run` says it ran, in order."""
     return re.findall(r"^Running stage '(.*)':", printed, re.MULTILINE)
+
+
+def trained() -> list[str]:
+    """The variants that this checkout's params.yaml lists and its dvc.lock records as trained."""
+    params, lock = (
+        yaml.safe_load((ROOT / name).read_text(encoding="utf-8"))
+        for name in ("params.yaml", "dvc.lock")
+    )
+    names = {name.rpartition("-")[0] for name in lock["stages"] if name.startswith("train@")}
+    return [variant for variant in params["variants"] if f"train@{variant}" in names]

@@ -9,6 +9,7 @@ RENDERED = ("metrics/README.md", "speed/README.md", "faults/README.md")
 PAGES = (
     "README.md",
     "CONTRIBUTING.md",
+    "checkpoints/README.md",
     *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")),
     *RENDERED,
 )
@@ -35,6 +36,13 @@ def commands(page: str) -> list[str]:
     blocks = re.findall(r"^[ ]*```console\n(.*?)^[ ]*```$", read(page), re.MULTILINE | re.DOTALL)
     lines = [line for block in blocks for line in block.splitlines() if line.startswith("$ ")]
     return [line[2:].partition("  # ")[0].strip() for line in lines]
+
+
+def results_table(page: str) -> list[list[str]]:
+    """The cells of the rows between the page's results marks, without the header."""
+    region = read(page).split("<!-- results -->")[1].split("<!-- /results -->")[0]
+    lines = region.strip().splitlines()[2:]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
 def links(page: str) -> list[str]:

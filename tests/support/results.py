@@ -199,8 +199,13 @@ def git(checkout: Path, *arguments: str) -> None:
     )
 
 
-def review(checkout: Path, *arguments: str) -> tuple[int, str, str]:
-    """Exit status and both streams of scripts.review, which must import no framework."""
+def review(
+    checkout: Path, *arguments: str, more: Mapping[str, str] | None = None
+) -> tuple[int, str, str]:
+    """Exit status and both streams of scripts.review, which must import no framework.
+
+    `more` is added to its environment.
+    """
     code = (
         "import runpy, sys; sys.argv[0] = 'review'\n"
         "try:\n    runpy.run_module('scripts.review', run_name='__main__')\n"
@@ -209,7 +214,7 @@ def review(checkout: Path, *arguments: str) -> tuple[int, str, str]:
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments],
         cwd=checkout,
-        env=environment(checkout),
+        env={**environment(checkout), **(more or {})},
         capture_output=True,
         text=True,
         check=False,
