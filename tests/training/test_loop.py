@@ -99,10 +99,11 @@ def test_steps_equal_those_of_keras(
         elif optimizer == "sgd":  # XLA fuses and regroups, differently inside and outside of a loop
             atol = 1e-4 if device.gpu or max_steps_per_call > 1 else 1e-6
             np.testing.assert_allclose(actual, expected, atol=atol)
-        elif not re.search(r"conv2d\w*/bias", variable.path):
+        elif not re.search(r"conv2d\w*/bias|moving_mean", variable.path):
             # Where the exact gradient is zero, as that of a bias before a batch normalization, what
             # is computed is rounding error, which Adam scales up to whole steps. So single weights
-            # say little; a whole variable does.
+            # say little; a whole variable does, but for those biases and the means they are in,
+            # which the cases with SGD compare.
             moved = np.linalg.norm(expected - initial[variable.path])
             assert (
                 np.linalg.norm(actual - expected) <= (1e-1 if device.gpu else 1e-2) * moved + 1e-5
