@@ -1,6 +1,7 @@
 """How make sets up .venv, with a Python that cannot and with another one than there is."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -58,3 +59,19 @@ def test_an_environment_of_another_python_than_asked_for_is_refused(folder: Path
         assert (expected in done.stderr) != same
     assert make(folder, f"PYTHON={sys.executable}", "clean").returncode == 0
     assert not config.exists()
+
+
+def test_cluster_changes_what_trains_and_nothing_else(folder: Path) -> None:
+    for name in ("run", "gpu", "cluster"):
+        (folder / "requirements").mkdir(exist_ok=True)
+        (folder / "requirements" / f"{name}.lock").touch()
+    for target, plain in (("reproduce", "dvc repro"), ("table", "python -m scripts.table")):
+        here = make(folder, "-n", target)
+        assert re.search(rf"^{plain}\b", here.stdout, re.MULTILINE)
+        assert "cluster" not in here.stdout
+        there = make(folder, "-n", target, "CLUSTER=host:6379", "VARIANTS=model", "SEEDS=0 1")
+        asked = f"python -m cluster host:6379 {target}"
+        asked += " model --seeds 0 1" if target == "table" else ""
+        assert asked in re.sub(r" +(\\\n)?\s*", " ", there.stdout)
+        assert not re.search(rf"^{plain}\b", there.stdout, re.MULTILINE)
+        assert "requirements/cluster.lock" in there.stdout

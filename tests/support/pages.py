@@ -9,6 +9,7 @@ RENDERED = ("metrics/README.md", "speed/README.md", "faults/README.md")
 PAGES = (
     "README.md",
     "CONTRIBUTING.md",
+    "cluster/README.md",
     *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")),
     *RENDERED,
 )
