@@ -26,12 +26,11 @@ def render(found: Mapping[str, Any]) -> None:
 def page(text: str, found: Mapping[str, Any]) -> str:
     """The page with the tables of what was measured between their markers."""
     for part, table in TABLES.items():
-        if part in found:
-            lines = table(found[part]["rows"])
-            if "device" in found[part]:
-                lines += f"\n\n{_conditions(found[part])}"
-            pattern = rf"(<!-- {part} -->\n).*?(<!-- /{part} -->)"
-            text = re.sub(pattern, rf"\g<1>{lines}\n\g<2>", text, flags=re.DOTALL)
+        lines = table(found[part]["rows"]) if part in found else "Not measured yet."
+        if "device" in found.get(part, {}):
+            lines += f"\n\n{_conditions(found[part])}"
+        pattern = rf"(<!-- {part} -->\n).*?(<!-- /{part} -->)"
+        text = re.sub(pattern, rf"\g<1>{lines}\n\g<2>", text, flags=re.DOTALL)
     return text
 
 
