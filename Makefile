@@ -21,11 +21,15 @@ endif
 GPU ?= $(if $(shell command -v nvidia-smi 2>/dev/null),1,0)
 RUN := $(if $(filter 1,$(GPU)),gpu,run)
 
+# CLUSTER=local, or HOST:PORT of a Ray cluster, trains on many GPUs or machines: cluster/README.md
+CLUSTER ?=
+RAY := $(if $(CLUSTER),$(VENV)/.installed-cluster)
+
 # the trained weights in checkpoints/ that dvc.lock asks for and models/ or the cache lacks
 PULL = python -m scripts.checkpoints pull
 
 .PHONY: help demo test check format reproduce table retrain verify publish same-bits review \
-	simulate plots experiments merge speed faults lock clean
+	simulate plots experiments merge speed faults cluster-test lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -48,13 +52,14 @@ format: $(VENV)/.installed-dev  ## format the code and apply automatic fixes
 	@ruff check --fix .
 	@ruff format .
 
-reproduce: $(VENV)/.installed-$(RUN)  ## bring all results up to date on CIFAR-10: `dvc repro`
+reproduce: $(VENV)/.installed-$(RUN) $(RAY)  ## bring all results up to date: CLUSTER=local
 	@$(PULL)
-	@dvc repro
+	@$(if $(CLUSTER),python -m cluster $(CLUSTER) reproduce,dvc repro)
 
-table: $(VENV)/.installed-$(RUN)  ## train the whole table: VARIANTS="model ..." SEEDS="0 1"
+table: $(VENV)/.installed-$(RUN) $(RAY)  ## train the whole table: VARIANTS="model ..." SEEDS="0 1"
 	@$(PULL)
-	@python -m scripts.table $(VARIANTS) $(and $(SEEDS),--seeds $(SEEDS))
+	@$(if $(CLUSTER),python -m cluster $(CLUSTER) table,python -m scripts.table) $(VARIANTS) \
+		$(and $(SEEDS),--seeds $(SEEDS))
 
 retrain: $(VENV)/.installed-$(RUN)  ## train once more and compare: VARIANT=model SEED=0 EPOCHS=3
 	@dvc repro --quiet preprocess
@@ -100,6 +105,9 @@ speed: $(VENV)/.installed-dev  ## measure speed, an hour: PARTS="implementations
 faults: $(VENV)/.installed-dev  ## kill runs, try bad inputs, 10 minutes: PARTS="kills jax inputs"
 	@python -m faults $(PARTS)
 
+cluster-test: $(VENV)/.installed-dev $(VENV)/.installed-cluster  ## run the tests that need Ray
+	@python -m pytest tests/cluster
+
 UV := uv pip compile pyproject.toml --quiet --upgrade --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --custom-compile-command 'make lock'
 CPU_TORCH := --python-platform x86_64-unknown-linux-gnu --index-strategy unsafe-best-match \
@@ -108,7 +116,10 @@ lock: $(VENV)/.installed-dev  ## update the locks to the newest versions pyproje
 	@$(UV) --universal -o requirements/run.lock
 	@$(UV) --universal -c requirements/run.lock --extra gpu -o requirements/gpu.lock
 	@$(UV) --universal -c requirements/run.lock --extra dev -o requirements/dev.lock
+	@$(UV) --universal -c requirements/run.lock --extra cluster -o requirements/cluster.lock
 	@$(UV) $(CPU_TORCH) -c requirements/run.lock --extra speed -o requirements/speed.lock
+
+$(VENV)/.installed-cluster: | $(VENV)/.installed-$(RUN)  # Ray is added to what runs a stage
 
 # du counts a file that has several names once: in data/ or models/, then not in DVC's cache
 REMOVED := $(VENV) .mypy_cache .ruff_cache .pytest_cache

@@ -43,12 +43,12 @@ class Results(NamedTuple):
         return differences(self.trained, other.trained) + files + metrics
 
 
-def outcome(folder: Path) -> Outcome:
-    """Read the outcome of the training in that checkout."""
+def outcome(folder: Path, model: Path = MODEL) -> Outcome:
+    """Read the outcome of a training in that checkout."""
     weights: dict[str, NDArray[Any]] = {}
     for name in ("last", "best"):
         with (
-            zipfile.ZipFile(folder / MODEL / f"{name}.keras") as archive,
+            zipfile.ZipFile(folder / model / f"{name}.keras") as archive,
             h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as file,
         ):
             file.visititems(
@@ -56,8 +56,8 @@ def outcome(folder: Path) -> Outcome:
                     {f"{name}/{path}": item[()]} if isinstance(item, h5py.Dataset) else {}
                 )
             )
-    lines = without_seconds((folder / MODEL / "history.csv").read_text()).splitlines()
-    record = without_times(read_json(folder / MODEL / "training.json"))
+    lines = without_seconds((folder / model / "history.csv").read_text()).splitlines()
+    record = without_times(read_json(folder / model / "training.json"))
     return Outcome(weights, [line.split(",") for line in lines], record)
 
 

@@ -14,6 +14,8 @@ INTRODUCTION = (
     "**Bad inputs and I/O failures.** Real commands get bad inputs, full disks (a tmpfs, which "
     "needs root) and read-only folders. Each must fail with one line, or warn and continue, and "
     "the SHA-256 of every file must be unchanged.",
+    "**Nodes and drivers of a cluster.** `python -m cluster.measure kills` kills them, and "
+    "[cluster/README.md](../cluster/README.md#when-something-ends) lists the kills.",
 )
 KILLS = (("kills", ""), ("jax", ", on JAX"))
 

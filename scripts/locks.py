@@ -16,6 +16,7 @@ LOCKS = {  # each lock and the optional dependencies it adds
     "requirements/gpu.lock": "gpu",
     "requirements/dev.lock": "dev",
     "requirements/speed.lock": "speed",
+    "requirements/cluster.lock": "cluster",
 }
 # Each package's pinned versions: several where they depend on the Python version or the platform.
 Versions = dict[str, set[str]]

@@ -74,6 +74,19 @@ def dvc(*arguments: str) -> None:
         sys.exit(status)
 
 
+def evaluate(variants: Sequence[str]) -> None:
+    """Evaluate those variants whose seeds are all trained, and bring the tables up to date."""
+    from dvc.repo import Repo
+
+    with Repo(".") as repo:
+        incomplete = {name.variant for name in not_trained(repo)}
+    if complete := [f"evaluate@{name}" for name in variants if name not in incomplete]:
+        dvc("repro", *complete)
+        dvc("repro", "--single-item", "report")
+    if rest := [name for name in variants if name in incomplete]:
+        print(f"not evaluated, since seeds are missing: {', '.join(rest)}")
+
+
 def main(arguments: argparse.Namespace) -> None:
     from dvc.repo import Repo
 
@@ -87,13 +100,7 @@ def main(arguments: argparse.Namespace) -> None:
     plural = "s" * (len(missing) != 1)
     print(f"{len(missing)} training{plural} to run{time and f': {time}'}", flush=True)
     dvc("repro", *(name.stage for name in wanted))
-    with Repo(".") as repo:
-        incomplete = {name.variant for name in not_trained(repo)}
-    if complete := [f"evaluate@{name}" for name in variants if name not in incomplete]:
-        dvc("repro", *complete)
-        dvc("repro", "--single-item", "report")
-    if rest := [name for name in variants if name in incomplete]:
-        print(f"not evaluated, since seeds are missing: {', '.join(rest)}")
+    evaluate(variants)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ ORDER = (
     "scripts",
     "faults",
     "speed",
+    "cluster",
     "tests",
 )
 FRAMEWORKS = ("keras", "tensorflow", "jax", "torch")
@@ -30,7 +31,10 @@ SMALL = {
     "data.source": "synthetic",
     "data.synthetic": {"train_images": 50, "test_images": 10, "seed": 0},
 }
-LINES = {"resnet": 270, "stages": 270, "scripts": 270, "tests": 400}  # at most, per module
+LINES = {  # at most, per module
+    **dict.fromkeys(("cluster", "resnet", "scripts", "stages"), 270),
+    "tests": 400,
+}
 PHRASES = re.compile(  # with [brackets], so that this file does not contain them
     r"the very [b]its|what a person [c]an|doubtful [f]igure"
     r"|(goes|go|went|going) on ([w]here|after|from)"

@@ -81,3 +81,19 @@ def test_clean_says_what_it_removes_and_what_it_keeps(folder: Path) -> None:
 def test_clean_in_a_new_clone_has_nothing_to_say(folder: Path) -> None:
     done = make(folder, "clean")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_cluster_changes_what_trains_and_nothing_else(folder: Path) -> None:
+    for name in ("run", "gpu", "cluster"):
+        (folder / "requirements").mkdir(exist_ok=True)
+        (folder / "requirements" / f"{name}.lock").touch()
+    for target, plain in (("reproduce", "dvc repro"), ("table", "python -m scripts.table")):
+        here = make(folder, "-n", target)
+        assert re.search(rf"^{plain}\b", here.stdout, re.MULTILINE)
+        assert "cluster" not in here.stdout
+        there = make(folder, "-n", target, "CLUSTER=host:6379", "VARIANTS=model", "SEEDS=0 1")
+        asked = f"python -m cluster host:6379 {target}"
+        asked += " model --seeds 0 1" if target == "table" else ""
+        assert asked in re.sub(r" +(\\\n)?\s*", " ", there.stdout)
+        assert not re.search(rf"^{plain}\b", there.stdout, re.MULTILINE)
+        assert "requirements/cluster.lock" in there.stdout

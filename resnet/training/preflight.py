@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import psutil
 
@@ -73,22 +73,26 @@ def _refuse_recorded(training: Name) -> None:
     from dvc.repo import Repo  # takes a second to import
 
     with Repo(".") as repo:
-        stage = pending.trainings(repo)[training]
-        if not pending.is_recorded(stage):
-            return
-        for remote, option in ((None, ""), (IN_GIT, f" --remote {IN_GIT}")):
-            try:
-                held = pending.remote_holds(stage, remote)
-            except BenchmarkError as error:
-                raise BenchmarkError(
-                    f"dvc.lock records this training, and {error}; RETRAIN=1 trains it again"
-                ) from error
-            if held:
-                raise BenchmarkError(
-                    f"{training.variant} with seed {training.seed} is trained already, and a "
-                    f"remote has its weights: run `dvc pull{option} train`; RETRAIN=1 trains it "
-                    "again"
-                )
+        refuse_held(pending.trainings(repo)[training], training)
+
+
+def refuse_held(stage: Any, training: Name) -> None:
+    """Raise BenchmarkError where dvc.lock records a training and a remote has its output."""
+    if not pending.is_recorded(stage):
+        return
+    for remote, option in ((None, ""), (IN_GIT, f" --remote {IN_GIT}")):
+        try:
+            held = pending.remote_holds(stage, remote)
+        except BenchmarkError as error:
+            raise BenchmarkError(
+                f"dvc.lock records this training, and {error}; RETRAIN=1 trains it again"
+            ) from error
+        if held:
+            raise BenchmarkError(
+                f"{training.variant} with seed {training.seed} is trained already, and a "
+                f"remote has its weights: run `dvc pull{option} train`; RETRAIN=1 trains it "
+                "again"
+            )
 
 
 def _pending(training: Name, run: str) -> list[Name]:

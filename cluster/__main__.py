@@ -1,0 +1,153 @@
+"""Train on many GPUs or machines what is not trained yet, then evaluate and report here.
+
+`reproduce` does what `make reproduce` does, and `table` what `make table` does. Each finds the
+trainings that `dvc repro` would run, runs them on the nodes of a Ray cluster, puts their results in
+DVC's cache and run cache, and calls `dvc repro`, which finds them there. It is safe to interrupt:
+the next call resumes. cluster/README.md describes the environment variables and all the rest.
+"""
+
+import argparse
+import logging
+import os
+import platform
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import ExitStack
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from cluster import checkout, connection
+from cluster.connection import Slots
+from cluster.console import Console
+from cluster.driver import Driver
+from cluster.events import Inputs
+from cluster.workers import Workers
+from resnet import backend, params
+from resnet.errors import BenchmarkError, command_parser, run_stage
+from resnet.params import Params
+from resnet.training import cost, identity, pending, preflight
+from resnet.training.pending import Name
+from scripts import locks, table
+
+LOCK = Path("requirements/cluster.lock")
+LEASH = Path(__file__).with_name("leash.py")
+THREADS = ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS")
+PART = 64 * 2**20  # bytes of an input in one object of Ray's
+VARIABLES = (  # those of docs/environment.md that a training reads and that are not set by Ray
+    *identity.SETTINGS,
+    *("KERAS_BACKEND", "GPU", "JAX_PLATFORMS", "DETERMINISTIC", "TF32", "XLA", "IMAGES_ON_DEVICE"),
+    *("SAVE_SECONDS", "OTHER_STATE", "TF_CPP_MIN_LOG_LEVEL"),
+)
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Train, evaluate and report; raises BenchmarkError at the end if a training failed."""
+    logging.getLogger("dvc").setLevel(logging.WARNING)  # asking it what is stale is no event
+    connection.check_address(arguments.address)
+    asked, versions = Slots.from_environment(), _versions()
+    settings = params.load()
+    variants, seeds = list(settings.variants), list(settings.seeds)
+    if arguments.command == "table":
+        variants = list(dict.fromkeys(arguments.variants)) or list(table.ORIGINAL)
+        settings = table.add_to_listed(variants, arguments.seeds)
+        seeds = arguments.seeds or seeds
+    wanted = [Name(variant, seed) for variant in variants for seed in seeds]
+    with ExitStack() as stack:
+        checkout.hold(stack)
+        table.dvc("repro", "--quiet", "preprocess")
+        failed = train(arguments.address, asked, versions, settings, wanted)
+        missing = checkout.stale(wanted)
+        if arguments.command == "reproduce" and not missing:
+            table.dvc("repro")
+        else:
+            trained = [name.stage for name in wanted if name not in missing]
+            if trained:
+                table.dvc("repro", *trained)
+            table.evaluate(variants)
+    reasons = dict.fromkeys(missing, "its inputs have changed since it started") | failed
+    if reasons:
+        listed = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
+        raise BenchmarkError(f"{len(reasons)} of {len(wanted)} not trained: {listed}")
+
+
+def train(
+    address: str,
+    asked: Slots,
+    versions: Mapping[str, str | None],
+    settings: Params,
+    wanted: Collection[Name],
+) -> dict[Name, str]:
+    """Train those of `wanted` that `dvc repro` would train; returns which failed, and why.
+
+    Raises BenchmarkError where it cannot start, and Interrupted after a signal.
+    """
+    from dvc.repo import Repo
+
+    with ExitStack() as stack:
+        repo = stack.enter_context(Repo("."))
+        stages = pending.trainings(repo)
+        names = [name for name in pending.pending(repo) if name in wanted]
+        if not names:
+            print("nothing to train", flush=True)
+            return {}
+        if not backend.flag("RETRAIN", default=False):
+            for name in names:
+                preflight.refuse_held(stages[name], name)
+        checkout.hold_outputs(stack, names)
+        variants = settings.variants
+        time = cost.estimate([variants[name.variant] for name in names], cost.timed())
+        plural = "s" * (len(names) != 1)
+        print(f"{len(names)} training{plural} to run{time and f': {time}'}", flush=True)
+        connection.connect(address, checkout.log("ray"))
+        stack.callback(connection.disconnect)
+        nodes, console = connection.nodes(), Console()
+        slots = asked.on(nodes)
+        several = any(node.slots(slots) > 1 for node in nodes)
+        if several and not slots.gpu and not set(THREADS) & set(os.environ):
+            console.event(f"each training uses all CPUs of its node, unless {THREADS[0]} is set")
+        inputs = put_inputs([stages[name] for name in names])
+        workers = Workers(inputs, slots, versions, console)
+        values, removed = checkout.environment(VARIABLES)
+        if not asked.gpu:  # in whatever way that was said
+            values["GPU"] = "0"
+        driver = Driver(repo, names, variants, (values, removed), workers, console)
+        driver.run()
+        sent, received = (size / 1e6 for size in (inputs.bytes, driver.received))
+        console.event(f"{sent:.1f} MB to each node, {received:.1f} MB of states and results back")
+        return driver.failed
+
+
+def put_inputs(stages: Sequence[Any]) -> Inputs:
+    """Put what the trainings read into Ray's object store, from which each node fetches it once."""
+    import ray
+
+    files, leash = checkout.inputs(stages), LEASH.read_text(encoding="utf-8")
+    parts: dict[str, list[Any]] = {}
+    for name, path in files.items():
+        with path.open("rb") as file:
+            parts[name] = [ray.put(part) for part in iter(lambda: file.read(PART), b"")]
+    size = sum(path.stat().st_size for path in files.values())
+    return Inputs(checkout.digest(files, leash), parts, leash, size)
+
+
+def _versions() -> dict[str, str | None]:
+    """The versions here of Python, of all that the lock pins, and of JAX, which it does not."""
+    versions, _ = locks.read(LOCK)
+    found: dict[str, str | None] = {"Python": platform.python_version()}
+    for name in [*versions, "jax", "jaxlib"]:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = None
+    return found
+
+
+if __name__ == "__main__":
+    parser = command_parser("cluster", __doc__)
+    parser.add_argument("address", metavar="CLUSTER", help="local, or HOST:PORT of Ray's head node")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    commands.add_parser("reproduce", help="all variants that params.yaml lists")
+    table_parser = commands.add_parser("table", help="the original's, or those that are named")
+    table_parser.add_argument("variants", metavar="VARIANT", nargs="*")
+    table_parser.add_argument("--seeds", metavar="SEED", nargs="+", type=int, default=[])
+    run_stage(main, parser)

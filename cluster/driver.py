@@ -1,0 +1,223 @@
+"""The driver: gives trainings to the workers, keeps what they send, and says what happens.
+
+A training whose worker is lost waits again, and resumes from the last state that was sent.
+"""
+
+import contextlib
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cluster import checkout
+from cluster.console import Console
+from cluster.events import About, Failed, Job, Line, State, Stopped, Superseded, Trained
+from cluster.schedule import Epochs, longest_first
+from cluster.signals import Received, received
+from cluster.workers import Slot, Workers
+from resnet.errors import BenchmarkError, Interrupted
+from resnet.training.messages import duration
+from resnet.training.pending import Name
+from resnet.variant import Variant
+
+LOSSES = 3  # so often may a training lose its worker: then it may be what ends them
+STOP_SECONDS = 60.0  # for the trainings to save their states when the driver ends
+SHOWN = ("resuming ", "warning: ", ".resume/", "models/")  # lines of a training that are events
+IGNORED = ": trained in "  # the driver says so itself
+
+
+class Driver:
+    """Trains on a cluster to which this process is connected."""
+
+    def __init__(
+        self,
+        repo: Any,
+        names: Sequence[Name],
+        variants: Mapping[str, Variant],
+        environment: tuple[Mapping[str, str], Sequence[str]],
+        workers: Workers,
+        console: Console,
+    ):
+        self._repo, self._environment = repo, environment
+        self._workers, self._console = workers, console
+        self._params = Path("params.yaml").read_text(encoding="utf-8")
+        self._waiting = longest_first(names, variants)
+        self._names, self._done = names, list[Name]()
+        self.failed: dict[Name, str] = {}
+        self.received = 0  # bytes of states and results
+        self._epochs = Epochs(variants)
+        self._losses = Counter[Name]()
+        # of the node that saved the last state
+        self._kinds = {name: kind for name in names if (kind := checkout.states_kind(name))}
+
+    def run(self) -> None:
+        """Train; returns when each training has succeeded or failed.
+
+        Raises Interrupted after a signal, when the states of the trainings are saved.
+        """
+        with (
+            checkout.log("ray").open("a", encoding="utf-8") as log,
+            contextlib.redirect_stdout(log),  # Ray prints pages where a node is lost
+            received() as signals,
+        ):
+            try:
+                self._loop(signals)
+            except Interrupted as error:
+                self._stop()
+                left = len(self._names) - len(self._done) - len(self.failed)
+                plural = "s" * (left != 1)
+                raise Interrupted(
+                    f"{error}, with {left} training{plural} left; the next start resumes",
+                    error.status,
+                ) from error
+            finally:
+                self._console.end()
+                for slot in list(self._workers.slots):
+                    self._workers.remove(slot)
+
+    def _loop(self, signals: Received) -> None:
+        while left := len(self._waiting) + len(self._running()):
+            signals.check()
+            self._workers.start(left)
+            if self._workers.hopeless:
+                reason = f"no node can train: {'; '.join(self._workers.refused.values())}"
+                self.failed |= dict.fromkeys(self._waiting, reason)
+                return
+            self._assign()
+            for slot, event in self._workers.events():
+                self._handle(slot, event)
+            self._show()
+
+    def _running(self) -> list[Slot]:
+        return [slot for slot in self._workers.slots if slot.training]
+
+    def _assign(self) -> None:
+        """Give each idle worker a training, the longest first; end those with nothing to do."""
+        for slot in list(self._workers.slots):
+            if slot.preparing is not None or slot.training is not None:
+                continue
+            name = next((name for name in self._waiting if self._fits(name, slot)), None)
+            if slot.node.id in self._workers.refused or not self._waiting:
+                self._workers.remove(slot)
+            elif name:
+                self._waiting.remove(name)
+                self._start(slot, name)
+
+    def _fits(self, name: Name, slot: Slot) -> bool:
+        """Whether a training may run there: a state resumes on its kind of node if there is one."""
+        kind = self._kinds.get(name, slot.kind)
+        return slot.kind == kind or all(other.kind != kind for other in self._workers.slots)
+
+    def _start(self, slot: Slot, name: Name) -> None:
+        values, removed = self._environment
+        text = checkout.params_for(self._params, name)
+        job = Job(str(name), text, checkout.states(name), values, removed)
+        slot.events = slot.actor.train.options(num_returns="streaming").remote(job)
+        slot.training, slot.since = name, time.monotonic()
+        slot.log = checkout.log(str(name)).open("a", encoding="utf-8")
+        self._console.event(f"{name} on {slot.node.name}")
+
+    def _handle(self, slot: Slot, event: Any) -> None:
+        """Act on what a worker sent, or on its loss."""
+        name = slot.training
+        if name is None:
+            if isinstance(event, About | Failed):
+                self._workers.prepared(slot, event)
+            else:
+                self._console.event(self._workers.lost(slot))
+            return
+        match event:
+            case Line(text):
+                slot.log.write(f"{text}\n")
+                slot.log.flush()
+                self._epochs.read(name, text)
+                if text.startswith(SHOWN) and IGNORED not in text:
+                    self._console.event(f"{name}: {text}")
+            case State():
+                checkout.save_state(name, event)
+                self.received += len(event.content)
+                self._epochs.save(name, event.name)
+                self._kinds[name] = slot.kind
+            case Superseded(folder):
+                checkout.remove_states(name, folder)
+            case Trained():
+                self._trained(slot, name, event)
+            case Failed(reason, node_is_at_fault):
+                self._free(slot)
+                if node_is_at_fault:
+                    self._waiting.insert(0, name)
+                    self._workers.refuse(slot, reason)
+                else:
+                    self._fail(name, reason)
+            case Stopped():
+                self._free(slot)
+            case _:
+                self._lost(slot, name)
+
+    def _trained(self, slot: Slot, name: Name, event: Trained) -> None:
+        try:
+            checkout.add_to_cache(self._repo, event.files)
+        except BenchmarkError as error:
+            self._free(slot)
+            self._fail(name, str(error))
+            return
+        for folder in event.folders:
+            checkout.remove_states(name, folder)
+        self.received += sum(map(len, event.files.values()))
+        self._done.append(name)
+        self._free(slot)
+        took = duration(time.monotonic() - slot.since)
+        self._console.event(f"{name} is trained, on {slot.node.name} in {took}")
+        self._show(now=True)
+
+    def _free(self, slot: Slot) -> None:
+        slot.log.close()
+        slot.training = slot.events = slot.log = None
+
+    def _fail(self, name: Name, reason: str) -> None:
+        self.failed[name] = reason
+        self._console.event(f"{name} failed: {reason}")
+        self._show(now=True)
+
+    def _lost(self, slot: Slot, name: Name) -> None:
+        what = self._workers.lost(slot)
+        self._losses[name] += 1
+        self._epochs.lose(name)
+        epochs = self._epochs.saved.get(name, 0)
+        if self._losses[name] == LOSSES:
+            self._fail(name, f"{what}; it has lost its worker {LOSSES} times")
+            return
+        self._waiting.insert(0, name)
+        goes = f"resumes elsewhere after epoch {epochs}" if epochs else "starts again elsewhere"
+        self._console.event(f"{what}: {name} {goes}")
+
+    def _stop(self) -> None:
+        """End all trainings, and keep the states that they save."""
+        running = self._running()
+        if running:
+            plural = "s" * (len(running) > 1)
+            self._console.event(f"stopping {len(running)} training{plural}, which save first")
+        for slot in running:
+            slot.actor.stop.remote()
+        end = time.monotonic() + STOP_SECONDS
+        while self._running() and time.monotonic() < end:
+            for slot, event in self._workers.events():
+                self._handle(slot, event)
+
+    def _show(self, *, now: bool = False) -> None:
+        """Show the progress of all trainings."""
+        running = [(slot.training, slot.node.name) for slot in self._running() if slot.training]
+        parts = [f"{len(self._done)} of {len(self._names)} trained"]
+        if self.failed:
+            parts.append(f"{len(self.failed)} failed")
+        if self._waiting:
+            parts.append(f"{len(self._waiting)} waiting")
+        names = [name for name, _ in running]
+        left = self._epochs.left(names, self._waiting, self._workers.room)
+        if left is not None and (names or self._waiting):
+            parts.append(f"about {duration(left)} left")
+        if running:
+            where = [f"{name}{self._epochs.shown(name)} on {node}" for name, node in running]
+            parts.append(f"running: {', '.join(where)}")
+        self._console.progress("; ".join(parts), now=now)

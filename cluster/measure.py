@@ -1,0 +1,268 @@
+"""Measure the driver, kill what it runs on, and compare with `dvc repro`.
+
+Starts clusters on this machine. Writes cluster/results.json and renders the tables of
+cluster/README.md from it, in about 15 minutes; a part that is not run keeps its last results.
+"""
+
+import argparse
+import os
+import random
+import re
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import psutil
+
+from cluster import simulated, tables
+from cluster.loopback import ONE_THREAD, Cluster, Driver
+from cluster.schedule import longest_first, makespan
+from faults.outcome import differences, outcome
+from faults.workspace import SMALL
+from resnet import params
+from resnet.device import cpu_name
+from resnet.errors import BenchmarkError, command_parser, run_stage
+from resnet.files import read_json, write_json
+from resnet.training.pending import Name
+from resnet.training.record import model_folder
+from scripts.checkout import ROOT, copy_checkout, environment
+from scripts.table import ORIGINAL
+
+RESULTS = Path(__file__).with_name("results.json")
+COUNTS = (2, 8, 32)  # trainings at a time
+EPOCHS, SECONDS = 10, 3.0  # of a simulated training, and per epoch
+STATE, MODEL = 6_600_000, 1_100_000  # bytes: about those of ResNet20v1
+REAL = {**ONE_THREAD, "SAVE_SECONDS": "0"}
+KILLS = ("node", "worker", "driver", "SIGTERM", "node", "worker", "driver", "SIGINT")
+
+
+def main(options: argparse.Namespace) -> None:
+    """Run the parts; raises BenchmarkError where a result differs from that of `dvc repro`."""
+    found = read_json(RESULTS) if RESULTS.exists() else {}
+    for part in options.parts or MEASUREMENTS:
+        if part == "render":
+            continue
+        where = {"device": cpu_name(), "load": round(os.getloadavg()[0], 1)}  # of other work
+        with tempfile.TemporaryDirectory(prefix="resnet-cluster-") as folder:
+            rows = MEASUREMENTS[part](Path(folder))
+        found[part] = {**(where if part != "order" else {}), "rows": rows}
+        write_json(RESULTS, found)
+    tables.render(found)
+    if wrong := tables.problems(found):
+        raise BenchmarkError(f"{len(wrong)} problems, the first: {wrong[0]}")
+
+
+def _order(_: Path) -> list[dict[str, Any]]:
+    """How long the original's table takes on several GPUs, by its own seconds per epoch."""
+    settings = params.load(ROOT / "params.yaml")
+    published = pd.read_csv(ROOT / "metrics" / "published.csv").set_index("network")
+    variants = {name: settings.sections[name] for name in ORIGINAL}
+    names = [Name(name, seed) for name in ORIGINAL for seed in settings.seeds]
+
+    def hours(name: Name) -> float:
+        variant = variants[name.variant]
+        row = published.loc[variant.network.name]
+        return float(str(row["original_seconds_per_epoch"])) * variant.recipe.epochs / 3600
+
+    return [
+        {
+            "gpus": gpus,
+            "longest_first": makespan([], map(hours, longest_first(names, variants)), gpus),
+            "as_listed": makespan([], map(hours, names), gpus),
+        }
+        for gpus in (1, 2, 4, 8, 16, 32)
+    ]
+
+
+def _scale(folder: Path) -> list[dict[str, Any]]:
+    """The driver's time and bytes with simulated trainings, all at a time, on two nodes."""
+    rows = []
+    for count in COUNTS:
+        checkout = simulated.write(
+            folder / str(count),
+            seeds=count,
+            epochs=EPOCHS,
+            seconds=SECONDS,
+            state_bytes=STATE,
+            model_bytes=MODEL,
+        )
+        subprocess.run(
+            ["dvc", "repro", "--quiet", "preprocess"],
+            cwd=checkout,
+            env=environment(checkout),
+            check=True,
+        )
+        cluster = Cluster()
+        try:
+            for _ in range(2):
+                cluster.add(cpus=count // 2)
+            rows.append(_timed(checkout, cluster, count))
+        finally:
+            cluster.stop()
+        print(rows[-1], flush=True)
+    return rows
+
+
+def _timed(checkout: Path, cluster: Cluster, count: int) -> dict[str, Any]:
+    start = time.monotonic()
+    driver = Driver(checkout, cluster.address, HOME=str(cluster.folder))
+    process = psutil.Process(driver.process.pid)
+    driver.wait_for(r"^\S+-\d+ on ")
+    first, cpu_before = time.monotonic(), sum(process.cpu_times()[:2])
+    for _ in range(count):
+        driver.wait_for(r" is trained, ")
+    last, cpu = time.monotonic(), sum(process.cpu_times()[:2])
+    printed = driver.end()
+    megabytes = re.findall(r"([\d.]+) MB", printed)
+    return {
+        "trainings": count,
+        "start_seconds": first - start,
+        "seconds": last - first,
+        "simulated_seconds": EPOCHS * SECONDS,
+        "driver_cpu_seconds": (cpu - cpu_before) / count,
+        "megabytes_to_a_node": float(megabytes[0]),
+        "megabytes_back": float(megabytes[1]) / count,
+        "dvc_seconds": (time.monotonic() - last) / count,
+    }
+
+
+def _checkout(folder: Path, **changes: Any) -> Path:
+    copy_checkout(folder, {**SMALL, **changes})
+    _dvc(folder, "repro", "--quiet", "preprocess")
+    return folder
+
+
+def _dvc(folder: Path, *arguments: str) -> None:
+    env = {**environment(folder), **REAL, "GPU": "0"}
+    subprocess.run(["dvc", *arguments], cwd=folder, env=env, check=True, capture_output=True)
+
+
+def _trainings(folder: Path) -> list[dict[str, Any]]:
+    """Six trainings one after another, then on two nodes, with one thread each."""
+    changes = {
+        "variants": ["model", "ResNet11v2"],
+        "ResNet11v2": {"version": 2, "n": 1},
+        "seeds": [0, 1, 2],
+        "recipes.original.epochs": 20,
+    }
+    plain, other = (_checkout(folder / name, **changes) for name in ("plain", "cluster"))
+    start = time.monotonic()
+    _dvc(plain, "repro")
+    alone = time.monotonic() - start
+    cluster = Cluster()
+    try:
+        for _ in range(2):
+            cluster.add()
+        start = time.monotonic()
+        Driver(other, cluster.address, HOME=str(cluster.folder), **REAL).end()
+        both = time.monotonic() - start
+    finally:
+        cluster.stop()
+    names = [(variant, seed) for variant in ("model", "ResNet11v2") for seed in (0, 1, 2)]
+    equal = sum(_different(plain, other, variant, seed) == [] for variant, seed in names)
+    return [
+        {
+            "trainings": len(names),
+            "equal": equal,
+            "one_after_another_seconds": alone,
+            "two_nodes_seconds": both,
+        }
+    ]
+
+
+def _different(a: Path, b: Path, variant: str, seed: int) -> list[str]:
+    folder = model_folder(variant, seed)
+    return differences(outcome(a, folder), outcome(b, folder))
+
+
+def _kills(folder: Path) -> list[dict[str, Any]]:
+    """Kill nodes, workers and drivers while two real trainings run.
+
+    There are as many kills in a pair of trainings as come before one ends; then the other may, and
+    both are compared with undisturbed ones.
+    """
+    changes = {"seeds": [0, 1], "recipes.original.epochs": 120}
+    plain, left, rng = _checkout(folder / "plain", **changes), list(KILLS), random.Random(0)
+    _dvc(plain, "repro")
+    rows: list[dict[str, Any]] = []
+    for tried in range(len(KILLS)):
+        other, cluster = _checkout(folder / f"cluster{tried}", **changes), Cluster()
+        found = []
+        try:
+            nodes = [cluster.add(), cluster.add()]
+            while left and (row := _kill(left[0], other, cluster, nodes, rng)):
+                found.append(row)
+                left.pop(0)
+            Driver(other, cluster.address, HOME=str(cluster.folder), **REAL).end()
+        finally:
+            cluster.stop()
+        names = [
+            f"seed {seed}: {n}" for seed in (0, 1) for n in _different(plain, other, "model", seed)
+        ]
+        rows += [{**row, "differences": names} for row in found]
+        print(*rows[-len(found) :], sep="\n", flush=True)
+        if not left:
+            break
+    return rows
+
+
+def _kill(
+    what: str, checkout: Path, cluster: Cluster, nodes: list[Any], rng: random.Random
+) -> dict[str, Any] | None:
+    """Kill something while trainings run; None where they ended before."""
+    driver = Driver(checkout, cluster.address, HOME=str(cluster.folder), **REAL)
+    start = sum(_epochs(checkout).values())
+    while sum((before := _epochs(checkout)).values()) < start + rng.randint(1, 4):
+        if driver.process.poll() is not None or "is trained" in "".join(driver.lines):
+            driver.end()
+            return None
+        time.sleep(0.05)
+    if what == "node":
+        Cluster.raylet(nodes.pop(0)).kill()
+        nodes.append(cluster.add())
+    elif what == "worker":
+        psutil.wait_procs([_kill_worker(cluster)])
+    if what in ("node", "worker"):
+        driver.wait_for("is lost: model-")
+        what_ends, status = signal.SIGTERM, 143
+    else:
+        what_ends = signal.SIGKILL if what == "driver" else signal.Signals[what]
+        status = -9 if what == "driver" else 128 + what_ends
+    driver.kill(what_ends)
+    driver.end(status)
+    after = _epochs(checkout)
+    kept = sum(after.get(name, epochs) for name, epochs in before.items())
+    return {"what": what, "epochs": sum(before.values()), "kept": kept}
+
+
+def _kill_worker(cluster: Cluster) -> psutil.Process:
+    """Kill a process that runs a training's worker on a node."""
+    for process in psutil.process_iter(["cmdline"]):
+        command = " ".join(process.info["cmdline"] or [])
+        if command.startswith("ray::Worker") and str(cluster.folder) in process.environ().get(
+            "TMPDIR", ""
+        ):
+            process.kill()
+            return process
+    raise BenchmarkError("no worker is running")
+
+
+def _epochs(checkout: Path) -> dict[str, int]:
+    """How many epochs the last states below .resume/ have, by training."""
+    most: dict[str, int] = {}
+    for path in (checkout / ".resume").glob("model-*/epoch*.npz"):
+        number = int(path.name.split("-")[0].removeprefix("epoch"))
+        most[path.parent.name] = max(number, most.get(path.parent.name, 0))
+    return most
+
+
+MEASUREMENTS = {"order": _order, "scale": _scale, "trainings": _trainings, "kills": _kills}
+
+if __name__ == "__main__":
+    command = command_parser("cluster.measure", __doc__)
+    command.add_argument("parts", nargs="*", choices=(*MEASUREMENTS, "render"), help="default: all")
+    run_stage(main, command)

@@ -1,0 +1,232 @@
+"""What runs on a node: one training after another, each as `dvc repro` in a clone without git.
+
+The driver sends this package to the nodes by value, so a node needs the packages of the lock, but
+no checkout. This module therefore imports nothing else of the project.
+
+Below TMPDIR, resnet-cluster-<user>/<hash>/ has the inputs, which the first worker of a node writes,
+and one clone per training, hard-linked to them. Each worker holds a shared lock on that folder. The
+last one removes it; a worker that starts removes those that no process holds any more.
+"""
+
+import contextlib
+import fcntl
+import os
+import platform
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from cluster.events import (
+    About,
+    Event,
+    Failed,
+    Inputs,
+    Job,
+    Line,
+    Stopped,
+    Trained,
+)
+from cluster.states import States
+
+POLL_SECONDS = 0.5
+KIND = "from resnet import device; print(device.cpu_name(), device.cpu_processor())"
+CONFIG = "[core]\n    no_scm = true\n    analytics = false\n[cache]\n    dir = cache\n"
+# what a stage says where another node may do better
+NODE_FAULTS = ("No space left on device", "Read-only file system", "finds no GPU")
+
+
+class Worker:
+    """Runs trainings on a node, one at a time."""
+
+    def __init__(self, inputs: Inputs):
+        self._inputs = inputs
+        self._stopping = False
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lock: Any = None
+        self._folder = Path()
+
+    def prepare(self, names: Sequence[str], accelerator: str) -> About | Failed:
+        """Write the inputs, if no other worker of this node has; returns what the node is."""
+        try:
+            self._folder = self._take_folder()
+            self._write_inputs()
+        except OSError as error:
+            return Failed(f"{error.filename or self._folder}: {error.strerror or error}", True)
+        kind = accelerator
+        if not kind:
+            done = subprocess.run(
+                [sys.executable, "-c", KIND], cwd=self._folder / "inputs", capture_output=True
+            )
+            kind = done.stdout.decode(errors="replace").strip()
+        return About({name: _version(name) for name in names}, kind)
+
+    def train(self, job: Job) -> Iterator[Event]:
+        """Run a training; yields what happens, and at the end Trained, Failed or Stopped."""
+        clone = self._folder / "clones" / f"{job.name}-{uuid.uuid4().hex[:8]}"
+        try:
+            self._clone(clone, job)
+            yield from self._run(clone, job)
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            yield Failed(f"{where}{error.strerror or error}", True)
+        finally:
+            self._end()
+            shutil.rmtree(clone, ignore_errors=True)
+
+    def stop(self) -> None:
+        """Ask the running training to save its state and end."""
+        import psutil
+
+        self._stopping = True
+        if self._process and self._process.poll() is None:
+            # The training itself, not the processes that wait for it: they end when it has saved.
+            for process in psutil.Process(self._process.pid).children(recursive=True):
+                try:
+                    if not process.children():
+                        process.terminate()
+                except psutil.Error:
+                    continue
+
+    def close(self) -> None:
+        """Remove this node's folder if no other worker uses it."""
+        if self._lock and _locked_alone(self._lock):
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _take_folder(self) -> Path:
+        """The folder of this node's inputs, with a shared lock on it; unused ones are removed."""
+        root = Path(tempfile.gettempdir()) / f"resnet-cluster-{os.getuid()}"
+        root.mkdir(mode=0o700, exist_ok=True)
+        if root.is_symlink() or root.stat().st_uid != os.getuid():
+            raise OSError(0, "belongs to another user; remove it, or set TMPDIR", str(root))
+        for path in root.glob("*.lock"):
+            if path.stem != self._inputs.digest:
+                with path.open("a") as lock:
+                    if _locked_alone(lock):
+                        shutil.rmtree(path.with_suffix(""), ignore_errors=True)
+        self._lock = (root / f"{self._inputs.digest}.lock").open("a")
+        fcntl.flock(self._lock, fcntl.LOCK_SH)
+        return root / self._inputs.digest
+
+    def _write_inputs(self) -> None:
+        import ray
+
+        with self._folder.with_suffix(".writing").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # the other workers of this node wait here
+            if (self._folder / "complete").exists():
+                return
+            shutil.rmtree(self._folder, ignore_errors=True)
+            for name, parts in self._inputs.files.items():
+                path = self._folder / "inputs" / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with path.open("wb") as file:
+                    for part in parts:
+                        file.write(ray.get(part))
+            (self._folder / "leash.py").write_text(self._inputs.leash, encoding="utf-8")
+            (self._folder / "clones").mkdir()
+            (self._folder / "complete").touch()
+
+    def _clone(self, clone: Path, job: Job) -> None:
+        shutil.copytree(self._folder / "inputs", clone, copy_function=os.link)
+        (clone / "params.yaml").unlink(missing_ok=True)
+        (clone / "params.yaml").write_text(job.params, encoding="utf-8")
+        (clone / ".dvc").mkdir()
+        (clone / ".dvc" / "config").write_text(CONFIG, encoding="utf-8")
+        for name, content in job.states.items():
+            path = clone / ".resume" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+
+    def _run(self, clone: Path, job: Job) -> Iterator[Event]:
+        command = ["-m", "dvc", "repro", "--single-item", f"train@{job.name}"]
+        states = States(clone / ".resume")
+        log = clone / ".dvc" / "log"
+        with log.open("wb") as output, log.open("rb") as printed:
+            self._process = subprocess.Popen(
+                [sys.executable, str(self._folder / "leash.py"), sys.executable, *command],
+                cwd=clone,
+                env=self._environment(job),
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+            if self._stopping:
+                self.stop()
+            lines: list[str] = []
+            partial = b""
+            ended = False
+            while not ended:
+                ended = self._process.poll() is not None
+                *complete, partial = (partial + printed.read()).split(b"\n")
+                for line in complete + ([partial] if ended and partial else []):
+                    lines.append(line.decode(errors="replace").rstrip())
+                    yield Line(lines[-1])
+                yield from states.new()
+                if not ended:
+                    time.sleep(POLL_SECONDS)
+        if self._process.returncode == 0:
+            cache = clone / ".dvc" / "cache"
+            paths = [path for path in sorted(cache.rglob("*")) if path.is_file()]
+            files = {str(path.relative_to(cache)): path.read_bytes() for path in paths}
+            results = sorted((clone / ".resume").glob("*/result-*"))
+            yield Trained(files, [path.parent.name for path in results])
+        elif self._stopping:
+            yield Stopped()
+        else:
+            reason = _reason(lines) or f"dvc ended with status {self._process.returncode}"
+            yield Failed(reason, any(fault in reason for fault in NODE_FAULTS))
+
+    def _environment(self, job: Job) -> dict[str, str]:
+        """That of this worker, without Ray's own variables, with those that the driver names."""
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if name not in job.removed and not name.startswith(("RAY_", "PYTHON", "DVC_", "GIT_"))
+        }
+        path = os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", os.defpath)])
+        site = str(self._folder / "site")
+        own = {"PATH": path, "DVC_NO_ANALYTICS": "1", "DVC_SITE_CACHE_DIR": site}
+        return {**kept, **job.environment, **own}
+
+    def _end(self) -> None:
+        """Kill what is left of the training: the leash does once its standard input is closed."""
+        if self._process and self._process.stdin:
+            self._process.stdin.close()
+            if self._process.poll() is None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(self._process.pid, signal.SIGKILL)
+                self._process.wait()
+
+
+def _locked_alone(file: Any) -> bool:
+    """Take an exclusive lock on a file, unless another process has one."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _version(name: str) -> str | None:
+    if name == "Python":
+        return platform.python_version()
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _reason(lines: Sequence[str]) -> str:
+    """The line that says why a training failed: the stage's own, or else DVC's."""
+    for start in ("train: ", "ERROR: ", ""):
+        found = [line for line in lines if line.startswith(start) and line.strip()]
+        if found:
+            return found[-1].removeprefix(start)[:500]
+    return ""

@@ -1,0 +1,184 @@
+"""The workers on the nodes of the cluster: where they are started, refused and lost."""
+
+import contextlib
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import cluster
+from cluster import connection
+from cluster.connection import Node, Slots
+from cluster.console import Console
+from cluster.events import About, Failed, Inputs
+from cluster.worker import Worker
+from resnet.training.pending import Name
+
+POLL_SECONDS = 1.0
+NODES_SECONDS = 2.0  # between two looks at which nodes there are
+LOSSES = 3  # so many workers may a node lose before it is refused
+
+
+@dataclass(eq=False)
+class Slot:
+    """A worker, and what it is doing."""
+
+    node: Node
+    actor: Any
+    preparing: Any  # a reference to what its preparation returns; None afterwards
+    kind: str = ""  # of the node, see events.About
+    training: Name | None = None
+    events: Any = None  # Ray's generator of the training's events
+    log: Any = None  # the file for what the training prints
+    since: float = field(default_factory=time.monotonic)
+
+
+class Workers:
+    """One worker per training that can run at a time, as long as there are so many trainings."""
+
+    def __init__(
+        self,
+        inputs: Inputs,
+        wanted: Slots,
+        versions: Mapping[str, str | None],
+        console: Console,
+    ):
+        self._inputs, self._wanted, self._versions = inputs, wanted, versions
+        self._console = console
+        self.slots: list[Slot] = []
+        self.refused: dict[str, str] = {}  # nodes that are not used, and why
+        self._nodes: dict[str, Node] = {}
+        self._losses = Counter[str]()
+        self._looked, self._said_none = float("-inf"), False
+
+    @property
+    def room(self) -> int:
+        """How many trainings can run at a time."""
+        return sum(node.slots(self._wanted) for node in self._nodes.values())
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether all nodes that there are have been refused."""
+        return bool(self.refused) and not self.room and not self.slots
+
+    def start(self, trainings: int) -> None:
+        """Start workers where there is room, until there are as many as trainings to be done."""
+        if time.monotonic() - self._looked < NODES_SECONDS:
+            return
+        before, self._looked = self._nodes, time.monotonic()
+        found = [node for node in connection.nodes() if node.slots(self._wanted)]
+        self._nodes = {node.id: node for node in found if node.id not in self.refused}
+        for node in self._nodes.values():
+            if before and node.id not in before:
+                self._console.event(f"{node.name} joined")
+        for node in before.values():
+            if node.id not in self._nodes:
+                self._console.event(f"{node.name} left")
+        used = Counter(slot.node.id for slot in self.slots)
+        free = [
+            (place, node)
+            for node in self._nodes.values()
+            for place in range(used[node.id], node.slots(self._wanted))
+        ]
+        free.sort(key=lambda pair: pair[0])  # all nodes in turn
+        for _, node in free[: max(0, trainings - len(self.slots))]:
+            self.slots.append(self._new(node))
+        if not self.slots and not self.refused and not self._said_none:
+            what = "GPU" if self._wanted.gpu else "CPU"
+            self._console.event(f"no node has a {what}; waiting for one to join the cluster")
+            self._said_none = True
+
+    def _new(self, node: Node) -> Slot:
+        import ray
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        wanted = self._wanted
+        ray.cloudpickle.register_pickle_by_value(cluster)  # the nodes have no checkout
+        kind = ray.remote(Worker).options(
+            num_gpus=1 / wanted.per_gpu if wanted.gpu else 0,
+            num_cpus=0 if wanted.gpu else min(wanted.cpus, node.cpus),
+            max_concurrency=2,  # a training, and the request to stop it
+            scheduling_strategy=NodeAffinitySchedulingStrategy(node.id, soft=False),
+        )
+        actor = kind.remote(self._inputs)
+        accelerator = node.accelerator if wanted.gpu else ""
+        return Slot(node, actor, actor.prepare.remote(list(self._versions), accelerator))
+
+    def prepared(self, slot: Slot, about: About | Failed) -> None:
+        """Use a worker that is ready, or refuse its node."""
+        slot.preparing = None
+        if isinstance(about, Failed):
+            self.refuse(slot, about.reason)
+            return
+        slot.kind = about.kind
+        different = [
+            f"{name} {theirs or 'not installed'}, here {ours or 'not installed'}"
+            for name, ours in self._versions.items()
+            if (theirs := about.versions[name]) != ours
+        ]
+        if different:
+            more = f" and {len(different) - 1} more" if len(different) > 1 else ""
+            self.refuse(slot, f"{different[0]}{more}: install requirements/cluster.lock there")
+
+    def refuse(self, slot: Slot, reason: str) -> None:
+        """Use a node no more; a training that runs there may end."""
+        node = slot.node
+        if node.id not in self.refused:
+            self.refused[node.id] = f"{node.name}: {reason}"
+            self._console.event(f"{node.name} is not used: {reason}")
+        self._nodes.pop(node.id, None)
+        for other in [each for each in self.slots if each.node.id == node.id]:
+            if other.training is None:
+                self.remove(other)
+
+    def lost(self, slot: Slot) -> str:
+        """A worker has ended, alone or with its node; returns that in words."""
+        self._looked = float("-inf")
+        self.remove(slot)
+        self._losses[slot.node.id] += 1
+        if self._losses[slot.node.id] == LOSSES:
+            self.refuse(slot, f"it has lost {LOSSES} workers, perhaps for want of memory")
+        return f"the worker on {slot.node.name} is lost"
+
+    def remove(self, slot: Slot) -> None:
+        """End a worker; an idle one leaves its node clean."""
+        import ray
+
+        if slot not in self.slots:
+            return
+        self.slots.remove(slot)
+        if slot.log:
+            slot.log.close()
+        with contextlib.suppress(ray.exceptions.RayError):  # it is lost
+            if slot.preparing is None and slot.training is None:
+                ray.get(slot.actor.close.remote(), timeout=10)
+        ray.kill(slot.actor)
+
+    def events(self) -> Iterator[tuple[Slot, Any]]:
+        """What has happened since the last call; waits for a moment if nothing has.
+
+        An exception of Ray's stands for a worker that was lost.
+        """
+        import ray
+
+        busy = [slot for slot in self.slots if slot.preparing is not None or slot.events]
+        by_ref = {slot.events or slot.preparing: slot for slot in busy}
+        if not by_ref:
+            time.sleep(POLL_SECONDS)
+            return
+        ready, _ = ray.wait(list(by_ref), num_returns=len(by_ref), timeout=0)
+        if not ready:
+            ready, _ = ray.wait(list(by_ref), timeout=POLL_SECONDS)
+        for ref in ready:
+            slot = by_ref[ref]
+            event: Any
+            try:
+                event = ray.get(next(ref) if slot.events else ref)
+            except StopIteration:
+                continue
+            except ray.exceptions.RayTaskError as error:  # a fault of ours, or of the node
+                event = Failed(str(error).strip().splitlines()[-1][:300], True)
+            except ray.exceptions.RayError as error:
+                event = error
+            yield slot, event

@@ -1,0 +1,58 @@
+"""A command ends with the process that started it, and so does all that it started."""
+
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from cluster import leash
+
+NESTED = """
+import subprocess, sys
+code = "import time; print(1, flush=True); time.sleep(600)"
+subprocess.run(["sh", "-c", f"{sys.executable} -c '{code}'; true"])
+"""
+STARTER = """
+import subprocess, sys
+leash = subprocess.Popen(
+    [sys.executable, sys.argv[1], sys.executable, "-c", sys.argv[2]],
+    stdin=subprocess.PIPE,
+)
+leash.wait()
+"""
+
+
+@pytest.mark.parametrize(("command", "status"), [("import sys; sys.exit(3)", 3), ("print()", 0)])
+def test_the_status_is_that_of_the_command(command: str, status: int) -> None:
+    with subprocess.Popen(
+        [sys.executable, leash.__file__, sys.executable, "-c", command],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+    ) as process:
+        assert process.wait() == status
+
+
+def test_everything_ends_with_the_process_that_started_it() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", STARTER, leash.__file__, NESTED], stdout=subprocess.PIPE
+    ) as starter:
+        assert starter.stdout
+        assert starter.stdout.readline() == b"1\n"
+        processes = psutil.Process(starter.pid).children(recursive=True)
+        assert len(processes) >= 4  # the leash, the command, its shell, and what that runs
+        starter.kill()
+    deadline = 600
+    while deadline and [each for each in processes if _runs(each)]:
+        time.sleep(0.1)
+        deadline -= 1
+    assert not [each for each in processes if _runs(each)]
+
+
+def _runs(process: psutil.Process) -> bool:
+    """Whether it runs: one whose parent has ended may stay as a zombie."""
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
