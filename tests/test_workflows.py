@@ -46,6 +46,7 @@ def test_permissions_are_those_that_a_job_needs() -> None:
     write = {"actions": "read", "contents": "read", "pull-requests": "write"}
     assert {name: job["permissions"] for name, job in jobs.items()} == {
         "check": {"contents": "read"},
+        "cluster": {"contents": "read"},
         "review": {"contents": "read"},
         "comment": write,
     }
