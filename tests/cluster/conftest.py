@@ -2,5 +2,5 @@
 
 from importlib.util import find_spec
 
-NEED_RAY = ["test_faults.py", "test_nodes.py", "test_same_bits.py"]
+NEED_RAY = ["test_nodes.py", "test_same_bits.py"]
 collect_ignore = [] if find_spec("ray") else NEED_RAY
