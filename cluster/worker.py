@@ -102,7 +102,7 @@ class Worker:
 
     def _take_folder(self) -> Path:
         """The folder of this node's inputs, with a shared lock on it; unused ones are removed."""
-        root = Path(tempfile.gettempdir()) / f"resnet-cluster-{os.getuid()}"
+        root = Path(tempfile.gettempdir()).resolve() / f"resnet-cluster-{os.getuid()}"
         root.mkdir(mode=0o700, exist_ok=True)
         if root.is_symlink() or root.stat().st_uid != os.getuid():
             raise OSError(0, "belongs to another user; remove it, or set TMPDIR", str(root))
@@ -166,7 +166,8 @@ class Worker:
                 ended = self._process.poll() is not None
                 *complete, partial = (partial + printed.read()).split(b"\n")
                 for line in complete + ([partial] if ended and partial else []):
-                    lines.append(line.decode(errors="replace").rstrip())
+                    # a path in the clone is the same one in the checkout, where the states are kept
+                    lines.append(line.decode(errors="replace").rstrip().replace(f"{clone}/", ""))
                     yield Line(lines[-1])
                 yield from states.new()
                 if not ended:
@@ -228,5 +229,5 @@ def _reason(lines: Sequence[str]) -> str:
     for start in ("train: ", "ERROR: ", ""):
         found = [line for line in lines if line.startswith(start) and line.strip()]
         if found:
-            return found[-1].removeprefix(start)[:500]
+            return found[-1].removeprefix(start)[:600]
     return ""
