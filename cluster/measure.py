@@ -25,7 +25,7 @@ from faults.outcome import differences, outcome
 from faults.workspace import SMALL
 from resnet import params
 from resnet.device import cpu_name
-from resnet.errors import BenchmarkError, command_parser, run_stage
+from resnet.errors import BenchmarkError, command_parser, one_of, run_stage
 from resnet.files import read_json, write_json
 from resnet.training.pending import Name
 from resnet.training.record import model_folder
@@ -264,5 +264,11 @@ MEASUREMENTS = {"order": _order, "scale": _scale, "trainings": _trainings, "kill
 
 if __name__ == "__main__":
     command = command_parser("cluster.measure", __doc__)
-    command.add_argument("parts", nargs="*", choices=(*MEASUREMENTS, "render"), help="default: all")
+    command.add_argument(
+        "parts",
+        nargs="*",
+        metavar="PART",
+        type=one_of((*MEASUREMENTS, "render")),
+        help=f"{', '.join(MEASUREMENTS)}, by default all; render only renders the page",
+    )
     run_stage(main, command)

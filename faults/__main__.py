@@ -16,7 +16,7 @@ from typing import Any
 
 from faults import inputs, kills, pipeline, tables, workspace
 from resnet import backend
-from resnet.errors import BenchmarkError, command_parser, run_stage
+from resnet.errors import BenchmarkError, command_parser, one_of, run_stage
 from resnet.files import read_json, write_json, write_text
 
 RESULTS = Path(__file__).parent / "results.json"
@@ -126,8 +126,9 @@ if __name__ == "__main__":
     command.add_argument(
         "parts",
         nargs="*",
-        choices=(*PARTS, "render"),
-        help="default: all but render, which only renders the page",
+        metavar="PART",
+        type=one_of((*PARTS, "render")),
+        help=f"{', '.join(PARTS)}, by default all; render only renders the page",
     )
     command.add_argument(
         "--seed", type=int, help="of the moments of the kills; default: random, and recorded"

@@ -4,7 +4,7 @@ import argparse
 import io
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 
 class BenchmarkError(Exception):
@@ -31,6 +31,21 @@ def command_parser(module: str, description: str | None) -> argparse.ArgumentPar
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+
+
+def one_of(names: Iterable[str]) -> Callable[[str], str]:
+    """The type of a command's argument that is one of these names, or a list of them.
+
+    With argparse's own `choices`, some versions of Python refuse a list that is left out.
+    """
+    names = tuple(names)
+
+    def check(name: str) -> str:
+        if name not in names:
+            raise argparse.ArgumentTypeError(f"{name!r}: must be {' or '.join(names)}")
+        return name
+
+    return check
 
 
 def run_stage(main: Callable[[argparse.Namespace], None], parser: argparse.ArgumentParser) -> None:

@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from resnet.errors import command_parser, run_stage
+from resnet.errors import command_parser, one_of, run_stage
 from resnet.files import read_json, write_json, write_text
 from speed import agreement, measure, tables
 
@@ -66,8 +66,9 @@ if __name__ == "__main__":
     command.add_argument(
         "parts",
         nargs="*",
-        choices=(*PARTS, "render"),
-        help="default: all but render, which only renders the page",
+        metavar="PART",
+        type=one_of((*PARTS, "render")),
+        help=f"{', '.join(PARTS)}, by default all; render only renders the page",
     )
     command.add_argument(
         "--rounds",

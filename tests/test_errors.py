@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from resnet.errors import command_parser, one_of
+
 ROOT = Path(__file__).parents[1]
 COMMANDS = [
     *(f"stages.{path.stem}" for path in sorted((ROOT / "stages").glob("[!_]*.py"))),
@@ -15,7 +17,7 @@ COMMANDS = [
         for path in sorted((ROOT / "scripts").glob("[!_]*.py"))
         if "run_stage(" in path.read_text(encoding="utf-8")
     ),
-    *("faults", "speed"),
+    *("cluster", "cluster.measure", "faults", "speed"),
 ]
 COMMAND = """
 import errno, os, signal
@@ -88,6 +90,22 @@ def test_a_usage_error_is_status_2(arguments: list[str]) -> None:
     usage, error = done.stderr.splitlines()
     assert usage == "usage: python -m stages.train [-h] seed"
     assert error.startswith("python -m stages.train: error: ")
+
+
+@pytest.mark.parametrize("names", [[], ["a"], ["b", "a"]])
+def test_a_list_of_names_may_be_left_out(names: list[str]) -> None:
+    """Which argparse's own choices do not allow in every version of Python."""
+    parser = command_parser("x", None)
+    parser.add_argument("parts", nargs="*", type=one_of(("a", "b")))
+    assert parser.parse_args(names).parts == names
+
+
+def test_a_name_that_is_none_of_them(capsys: pytest.CaptureFixture[str]) -> None:
+    parser = command_parser("x", None)
+    parser.add_argument("parts", nargs="*", type=one_of(("a", "b")))
+    with pytest.raises(SystemExit, match="2"):
+        parser.parse_args(["a", "c"])
+    assert capsys.readouterr().err.endswith("error: argument parts: 'c': must be a or b\n")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
