@@ -25,7 +25,7 @@ def workspace(
     """A folder with a trained model on synthetic images, in which the test runs."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "dvc.yaml").write_text(PIPELINE)
-    (tmp_path / "code.py").write_text("")
+    (tmp_path / "a_dep.py").write_text("")
     synthetic_arrays(arrays.FOLDER, 70, 20)
     train, test = (arrays.open_split(arrays.FOLDER / split) for split in ("train", "test"))
     run.train(

@@ -34,7 +34,7 @@ from tests.support.trainings import send_after_epoch
 messages.print_epoch = send_after_epoch(signal.SIGTERM, int(sys.argv.pop(1)))
 runpy.run_module("stages.train", run_name="__main__", alter_sys=True)
 """
-PIPELINE = "stages: {train: {deps: [code.py]}}\n"
+PIPELINE = "stages: {train: {deps: [a_dep.py]}}\n"
 
 
 class Trained(NamedTuple):
@@ -106,7 +106,7 @@ def write_workspace(folder: Path, changes: Mapping[str, Any] | None = None) -> N
     (folder / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
     set_params(folder / "params.yaml", {**WORKSPACE, **(changes or {})})
     (folder / "dvc.yaml").write_text(PIPELINE, encoding="utf-8")
-    (folder / "code.py").write_text("# the code of the stage\n", encoding="utf-8")
+    (folder / "a_dep.py").write_text("# the code of the stage\n", encoding="utf-8")
     synthetic_arrays(folder / "data" / "arrays", 70, 20)
 
 
