@@ -14,6 +14,7 @@ from resnet.files import read_json
 
 VARYING = {  # keys of training.json and of the metrics
     "seconds_per_epoch",
+    "s/epoch",
     "total_seconds",
     "compile_seconds",
     "checkpoint_seconds",
