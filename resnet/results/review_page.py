@@ -193,6 +193,8 @@ def _parameters(sides: tuple[str, str], review: Review) -> list[str]:
 
 def _codes(codes: Mapping[str, Code]) -> list[str]:
     """The files that differ with the variants they differ for; all others folded."""
+    if not codes:
+        return ["Not compared: no variant has trainings on both sides that recorded their code."]
     variants: dict[tuple[str, ...], list[str]] = {}
     for variant, each in codes.items():
         if each.differ:

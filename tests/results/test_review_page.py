@@ -53,6 +53,13 @@ def test_what_did_not_change_is_folded() -> None:
     assert folds[2].startswith("<summary>How to read this page</summary>")
 
 
+def test_code_that_was_not_recorded_is_not_called_unchanged() -> None:
+    review = Review("main", "change", accuracies=[same("a")])
+    assert "## Code of the trainings\n\nNot compared: no variant has " in render(review)
+    review.codes = {"a": Code((), ("model.py",))}
+    assert "## Code of the trainings\n\nNo file changed.\n" in render(review)
+
+
 def test_no_text_of_a_side_takes_effect() -> None:
     review = Review(
         "a|b",
