@@ -264,11 +264,6 @@ MEASUREMENTS = {"order": _order, "scale": _scale, "trainings": _trainings, "kill
 
 if __name__ == "__main__":
     command = command_parser("cluster.measure", __doc__)
-    command.add_argument(
-        "parts",
-        nargs="*",
-        metavar="PART",
-        type=one_of((*MEASUREMENTS, "render")),
-        help=f"{', '.join(MEASUREMENTS)}, by default all; render only renders the page",
-    )
+    names = (*MEASUREMENTS, "render")
+    command.add_argument("parts", nargs="*", type=one_of(names), help=", ".join(names))
     run_stage(main, command)

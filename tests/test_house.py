@@ -181,3 +181,12 @@ def test_no_test_reads_a_clock() -> None:
         and isinstance(node.value, ast.Name)
         and node.value.id == "time"
     ]
+
+
+def test_generated_files_are_marked_and_the_results_stay_in_view() -> None:
+    text = (ROOT / ".gitattributes").read_text(encoding="utf-8")
+    patterns = re.findall(r"^(\S+) linguist-generated$", text, re.MULTILINE)
+    assert [pattern for pattern in patterns if not _tracked(pattern)] == []
+    shown = _tracked("metrics/README.md", "metrics/results.csv", "metrics/runs/*")
+    attributes = run(ROOT, "git", "check-attr", "linguist-generated", *map(str, shown))
+    assert attributes.count(": unspecified") == len(shown)
