@@ -1,9 +1,8 @@
 """DVC's experiments as a table of at most 120 columns.
 
-It has a row per variant of the working tree and of HEAD, and per variant that an experiment has
-changed.
-`dvc exp show` has a column per variant and metric, and one per parameter and dependency, so it is
-many screens wide.
+It has a row per variant of the working tree and of HEAD, and one per variant that an experiment has
+changed. `dvc exp show` has a column per variant and metric, and one per parameter and dependency,
+so it is many screens wide.
 """
 
 import argparse

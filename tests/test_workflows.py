@@ -11,7 +11,7 @@ import yaml
 from scripts.checkout import copy_checkout
 from scripts.comment import MARKER
 from tests.support.checkout import ROOT, run
-from tests.support.github import Comments, load, run_step, runner_environment
+from tests.support.github import BOT, Comments, load, run_step, runner_environment
 from tests.support.rendered import Rendered, rendered
 from tests.support.results import git, make_device, make_results, write_results
 
@@ -203,7 +203,8 @@ def test_a_comment_is_posted_and_then_updated(origin: Path, runner: Path, tmp_pa
         (tmp_path / name).chmod(0o755)
     run(runner, "rm", "-r", "review")
     download, comment = [step for step in steps(load("review"), "comment") if "run" in step]
-    with Comments(*[("person", f"{MARKER} {i}") for i in range(150)]) as site:
+    others = [*[("person", f"{MARKER} {i}") for i in range(149)], (BOT, "of another workflow")]
+    with Comments(*others) as site:
         env = {**runner_environment(tmp_path), **site.environment, "GH_TOKEN": "secret"}
         env |= {"RUN": "5", "NUMBER": "7", "HEAD": "a" * 40}
         assert run_step(download, runner, env) == (0, "")
@@ -215,6 +216,7 @@ def test_a_comment_is_posted_and_then_updated(origin: Path, runner: Path, tmp_pa
         run(runner, "rm", "-r", "review")
         assert run_step(comment, runner, env) == (0, "page/150\n")  # the review failed
         assert len(site.comments) == 151
+        assert [(each["user"]["login"], each["body"]) for each in site.comments[:150]] == others
         assert "The review ended without a result." in site.comments[150]["body"]
         assert site.tokens == {"Bearer secret"}
 
