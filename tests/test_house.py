@@ -134,6 +134,13 @@ def test_an_init_file_describes_its_folder_and_has_no_code(path: Path) -> None:
     assert len((ast.get_docstring(tree) or "").splitlines()) >= 3
 
 
+@pytest.mark.parametrize("folder", ["resnet/results", "scripts"])
+def test_a_large_folder_is_described_module_by_module(folder: str) -> None:
+    description = ast.get_docstring(_tree(Path(folder, "__init__.py"))) or ""
+    names = {path.stem for path in _tracked(f"{folder}/[a-z]*.py")}
+    assert names - set(re.findall(r"\w+", description)) == set()
+
+
 def test_every_folder_with_modules_has_an_init_file() -> None:
     folders = {path.parent for path in _tracked("*.py")}
     assert not [str(folder) for folder in folders if not (ROOT / folder / "__init__.py").is_file()]
