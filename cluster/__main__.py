@@ -30,8 +30,10 @@ from resnet.training.pending import Name
 from scripts import locks, table
 
 LOCK = Path("requirements/cluster.lock")
-LEASH = Path(__file__).with_name("leash.py")
 THREADS = ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS")
+# JAX, not TensorFlow, takes three quarters of a GPU's memory at once, and leaves none for a second
+# training: https://docs.jax.dev/en/latest/gpu_memory_allocation.html
+PREALLOCATE = "XLA_PYTHON_CLIENT_PREALLOCATE"
 PART = 64 * 2**20  # bytes of an input in one object of Ray's
 VARIABLES = (  # those of docs/environment.md that a training reads and that are not set by Ray
     *identity.SETTINGS,
@@ -100,8 +102,9 @@ def train(
         print(f"{len(names)} training{plural} to run{time and f': {time}'}", flush=True)
         connection.connect(address, checkout.log("ray"))
         stack.callback(connection.disconnect)
+        stack.enter_context(connection.errors())
         nodes, console = connection.nodes(), Console()
-        slots = asked.on(nodes)
+        slots = asked.on(nodes, len(names))
         several = any(node.slots(slots) > 1 for node in nodes)
         if several and not slots.gpu and not set(THREADS) & set(os.environ):
             console.event(f"each training uses all CPUs of its node, unless {THREADS[0]} is set")
@@ -110,7 +113,9 @@ def train(
         values, removed = checkout.environment(VARIABLES)
         if not asked.gpu:  # in whatever way that was said
             values["GPU"] = "0"
-        driver = Driver(repo, names, variants, (values, removed), workers, console)
+        if slots.gpu and slots.per_gpu > 1:
+            values[PREALLOCATE] = os.environ.get(PREALLOCATE, "false")
+        driver = Driver(repo, names, settings, (values, removed), workers, console)
         driver.run()
         sent, received = (size / 1e6 for size in (inputs.bytes, driver.received))
         console.event(f"{sent:.1f} MB to each node, {received:.1f} MB of states and results back")
@@ -121,20 +126,21 @@ def put_inputs(stages: Sequence[Any]) -> Inputs:
     """Put what the trainings read into Ray's object store, from which each node fetches it once."""
     import ray
 
-    files, leash = checkout.inputs(stages), LEASH.read_text(encoding="utf-8")
+    files = checkout.inputs(stages)
     parts: dict[str, list[Any]] = {}
     for name, path in files.items():
         with path.open("rb") as file:
             parts[name] = [ray.put(part) for part in iter(lambda: file.read(PART), b"")]
     size = sum(path.stat().st_size for path in files.values())
-    return Inputs(checkout.digest(files, leash), parts, leash, size)
+    return Inputs(checkout.digest(files), parts, size)
 
 
 def _versions() -> dict[str, str | None]:
-    """The versions here of Python, of all that the lock pins, and of JAX, which it does not."""
+    """The versions here of Python, of all that the lock pins, and of JAX where it trains."""
     versions, _ = locks.read(LOCK)
     found: dict[str, str | None] = {"Python": platform.python_version()}
-    for name in [*versions, "jax", "jaxlib"]:
+    jax = ("jax", "jaxlib") if os.environ.get("KERAS_BACKEND") == "jax" else ()
+    for name in [*versions, *jax]:
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

@@ -15,12 +15,15 @@ from cluster.events import State
 from resnet import params
 from resnet.errors import BenchmarkError
 from resnet.files import exclusive_lock, replaced, sha256
+from resnet.params import Params
 from resnet.training import pending, resume
+from resnet.training.identity import training_parameters
 from resnet.training.pending import Name
 from resnet.training.record import model_folder
 from resnet.training.run import BUSY
 
-CODE = ("resnet/**/*.py", "stages/*.py")  # also what is not among the deps, e.g. errors.py
+LEASH = "cluster/leash.py"  # see worker.py
+CODE = ("resnet/**/*.py", "stages/*.py", LEASH)  # also what is not among the deps, e.g. errors.py
 ALWAYS = ("dvc.yaml", ".dvcignore")  # DVC's .dvcignore counts in the hash of a folder
 TEMPORARY = Path(".dvc/tmp/cluster")
 DRIVER = "another driver, {holder}, trains from this checkout; wait for it, or end it with `kill`"
@@ -70,10 +73,10 @@ def inputs(stages: Iterable[Any]) -> dict[str, Path]:
     return {path.as_posix(): path for path in sorted(set(found)) if path != params.PATH}
 
 
-def digest(files: Mapping[str, Path], *more: str) -> str:
-    """A short hash of files, their names, and further texts."""
+def digest(files: Mapping[str, Path]) -> str:
+    """A short hash of files and their names."""
     lines = [f"{name} {sha256(path)}" for name, path in files.items()]
-    return hashlib.sha256("\n".join([*lines, *more]).encode()).hexdigest()[:16]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
 def params_for(text: str, name: Name) -> str:
@@ -98,17 +101,21 @@ def states(name: Name) -> dict[str, bytes]:
     return found
 
 
-def states_kind(name: Name) -> str | None:
+def states_kind(settings: Params, name: Name) -> str | None:
     """The kind of node, as events.About has it, on which a training's states were saved.
 
-    None where there are none, or they were saved on a GPU, whose type Ray names otherwise.
+    That of the most epochs; states with other parameters, which are not resumed, do not count.
+    None where there are no others.
     """
+    parameters, found = training_parameters(settings, name.variant), dict[int, str]()
     for folder in resume.root().glob(f"{name.variant}-seed{name.seed}-*"):
         store = resume.Store(folder)
         identity = store.identity() if store.epochs else None
-        if identity and not identity.device.gpu:
-            return f"{identity.device.name} {identity.device.processor}"
-    return None
+        if identity and identity.parameters == parameters:
+            device = identity.device
+            kind = device.name if device.gpu else f"{device.name} {device.processor}"
+            found[store.epochs] = kind
+    return found[max(found)] if found else None
 
 
 def save_state(name: Name, state: State) -> None:

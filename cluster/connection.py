@@ -2,6 +2,8 @@
 
 import os
 import re
+import secrets
+import signal
 import socket
 import sys
 from collections.abc import Iterator
@@ -20,6 +22,7 @@ ADDRESS = re.compile(r"(?P<host>[^:\s]+|\[[0-9a-fA-F:]+\]):(?P<port>\d{1,5})")
 # Without this, Ray waits for minutes where another program listens.
 HTTP2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 HTTP2_SETTINGS = b"\x04"
+VERSIONS = re.compile(r"started with: Ray: (\S+) Python: (\S+)")  # in Ray's message
 SETTINGS = {  # of Ray, unless they are set already
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_DEDUP_LOGS": "0",
@@ -39,14 +42,18 @@ class Slots(NamedTuple):
         unwanted = gpu_unwanted(os.environ.get("KERAS_BACKEND", "tensorflow"))
         return cls(not unwanted, _count("PER_GPU", 1), _count("CPUS_PER_TRAINING", 2))
 
-    def on(self, nodes: "list[Node]") -> "Slots":
-        """On CPUs where no node has a GPU; raises BenchmarkError where one is asked for."""
+    def on(self, nodes: "list[Node]", trainings: int) -> "Slots":
+        """On CPUs where no node has a GPU; raises BenchmarkError where one is asked for.
+
+        Not more on each GPU than `trainings` need: Ray fills one before it uses the next.
+        """
         has = any(node.gpus >= 1 for node in nodes)
         if not has and (os.environ.get("GPU") == "1" or "PER_GPU" in os.environ):
             raise BenchmarkError(
                 "no node of the cluster has a GPU; without GPU=1 and PER_GPU, its CPUs train"
             )
-        return self._replace(gpu=self.gpu and has)
+        needed = -(-trainings // max(1, int(sum(node.gpus for node in nodes))))
+        return self._replace(gpu=self.gpu and has, per_gpu=min(self.per_gpu, needed))
 
 
 class Node(NamedTuple):
@@ -56,7 +63,6 @@ class Node(NamedTuple):
     name: str
     gpus: float
     cpus: float
-    accelerator: str  # the type of its GPUs; empty where there is none
 
     def slots(self, wanted: Slots) -> int:
         """How many trainings run there at a time."""
@@ -103,20 +109,47 @@ def connect(address: str, log: Path) -> None:
         os.environ.setdefault(name, value)
     options: dict[str, Any] = {"log_to_driver": False, "configure_logging": False}
     if address == LOCAL:
-        os.environ.setdefault("RAY_AUTH_MODE", "token")  # as is Ray's default; said, it is quiet
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # else Ray keeps one in HOME
         options |= {"include_dashboard": False, "num_cpus": _cpus()}
     else:
         os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "5")  # seconds
     with log.open("a+", encoding="utf-8") as file:
         start = file.tell()
         try:
-            with _stderr_to(file):
+            with _stderr_to(file), _signals_kept():
                 import ray
 
                 ray.init(address=address, logging_level="ERROR", **options)
         except Exception as error:  # Ray raises many kinds
             file.seek(start)
             raise BenchmarkError(f"CLUSTER={address}: {_reason(error, file.read())}") from error
+
+
+@contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Undo what Ray changes about signals, and let what it starts ignore SIGHUP.
+
+    A terminal that is closed would end Ray before the driver has let the trainings save.
+    """
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def errors() -> Iterator[None]:
+    """Raise BenchmarkError for an error of Ray's, e.g. that it lost the cluster."""
+    import ray
+
+    try:
+        yield
+    except ray.exceptions.RayError as error:
+        raise BenchmarkError(f"Ray: {_reason(error, '')}; the next start resumes") from error
 
 
 @contextmanager
@@ -151,11 +184,7 @@ def nodes() -> list[Node]:
         name, has = node["NodeManagerHostname"], node["Resources"]
         if names.count(name) > 1:  # several on one machine
             name = f"{name}/{node['NodeID'][:4]}"
-        types = [key.partition(":")[2] for key in has if key.startswith("accelerator_type:")]
-        gpus = has.get("GPU", 0.0)
-        found.append(
-            Node(node["NodeID"], name, gpus, has.get("CPU", 0.0), " ".join(types) if gpus else "")
-        )
+        found.append(Node(node["NodeID"], name, has.get("GPU", 0.0), has.get("CPU", 0.0)))
     return sorted(found, key=lambda node: node.name)
 
 
@@ -178,4 +207,8 @@ def _reason(error: Exception, printed: str) -> str:
             "the cluster refuses this token: set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN as they "
             "are on its nodes"
         )
-    return " ".join(str(error).split())[:300] or type(error).__name__
+    message = " ".join(str(error).split())
+    if len(found := VERSIONS.findall(message)) == 2:
+        theirs, ours = (f"Python {python} and Ray {ray}" for ray, python in found)
+        return f"the cluster has {theirs}, here is {ours}; they must be the same"
+    return message[:300] or type(error).__name__

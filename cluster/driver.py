@@ -12,17 +12,18 @@ from typing import Any
 
 from cluster import checkout
 from cluster.console import Console
-from cluster.events import About, Failed, Job, Line, State, Stopped, Superseded, Trained
+from cluster.events import About, Failed, Job, Killed, Line, State, Stopped, Superseded, Trained
 from cluster.schedule import Epochs, longest_first
 from cluster.signals import Received, received
 from cluster.workers import Slot, Workers
 from resnet.errors import BenchmarkError, Interrupted
+from resnet.params import Params
 from resnet.training.messages import duration
 from resnet.training.pending import Name
-from resnet.variant import Variant
 
 LOSSES = 3  # so often may a training lose its worker: then it may be what ends them
-STOP_SECONDS = 60.0  # for the trainings to save their states when the driver ends
+STOP_SECONDS = 60.0  # without an event, while the trainings save their states at the end
+AHEAD = 2  # events of a training on its node that the driver has not taken yet
 SHOWN = ("resuming ", "warning: ", ".resume/", "models/")  # lines of a training that are events
 IGNORED = ": trained in "  # the driver says so itself
 
@@ -34,7 +35,7 @@ class Driver:
         self,
         repo: Any,
         names: Sequence[Name],
-        variants: Mapping[str, Variant],
+        settings: Params,
         environment: tuple[Mapping[str, str], Sequence[str]],
         workers: Workers,
         console: Console,
@@ -42,19 +43,21 @@ class Driver:
         self._repo, self._environment = repo, environment
         self._workers, self._console = workers, console
         self._params = Path("params.yaml").read_text(encoding="utf-8")
-        self._waiting = longest_first(names, variants)
+        self._waiting = longest_first(names, settings.variants)
         self._names, self._done = names, list[Name]()
         self.failed: dict[Name, str] = {}
         self.received = 0  # bytes of states and results
-        self._epochs = Epochs(variants)
+        self._epochs = Epochs(settings.variants)
         self._losses = Counter[Name]()
         # of the node that saved the last state
-        self._kinds = {name: kind for name in names if (kind := checkout.states_kind(name))}
+        self._kinds = {name: checkout.states_kind(settings, name) for name in names}
+        self._avoided = dict[Name, str]()  # the id of the node where a training failed at once
 
     def run(self) -> None:
         """Train; returns when each training has succeeded or failed.
 
-        Raises Interrupted after a signal, when the states of the trainings are saved.
+        Raises Interrupted after a signal, and BenchmarkError where a state or result cannot be
+        written here, when the states of the trainings are saved.
         """
         with (
             checkout.log("ray").open("a", encoding="utf-8") as log,
@@ -65,26 +68,32 @@ class Driver:
                 self._loop(signals)
             except Interrupted as error:
                 self._stop()
-                left = len(self._names) - len(self._done) - len(self.failed)
-                plural = "s" * (left != 1)
-                raise Interrupted(
-                    f"{error}, with {left} training{plural} left; the next start resumes",
-                    error.status,
-                ) from error
+                raise Interrupted(f"{error}, {self._left()}", error.status) from error
+            except (BenchmarkError, OSError) as error:
+                self._stop()
+                reason = str(error)
+                if isinstance(error, OSError):
+                    reason = f"{error.filename or 'here'}: {error.strerror or error}"
+                raise BenchmarkError(f"{reason}, {self._left()}") from error
             finally:
                 self._console.end()
                 for slot in list(self._workers.slots):
                     self._workers.remove(slot)
+            signals.check()
+
+    def _left(self) -> str:
+        left = len(self._names) - len(self._done) - len(self.failed)
+        return f"with {left} training{'s' * (left != 1)} left; the next start resumes"
 
     def _loop(self, signals: Received) -> None:
         while left := len(self._waiting) + len(self._running()):
             signals.check()
+            self._assign()
             self._workers.start(left)
             if self._workers.hopeless:
                 reason = f"no node can train: {'; '.join(self._workers.refused.values())}"
                 self.failed |= dict.fromkeys(self._waiting, reason)
                 return
-            self._assign()
             for slot, event in self._workers.events():
                 self._handle(slot, event)
             self._show()
@@ -95,7 +104,7 @@ class Driver:
     def _assign(self) -> None:
         """Give each idle worker a training, the longest first; end those with nothing to do."""
         for slot in list(self._workers.slots):
-            if slot.preparing is not None or slot.training is not None:
+            if not slot.idle:
                 continue
             name = next((name for name in self._waiting if self._fits(name, slot)), None)
             if slot.node.id in self._workers.refused or not self._waiting:
@@ -106,15 +115,18 @@ class Driver:
 
     def _fits(self, name: Name, slot: Slot) -> bool:
         """Whether a training may run there: a state resumes on its kind of node if there is one."""
-        kind = self._kinds.get(name, slot.kind)
-        return slot.kind == kind or all(other.kind != kind for other in self._workers.slots)
+        kind = self._kinds[name]
+        if kind and kind != slot.kind and self._workers.may_have(kind):
+            return False
+        return self._avoided.get(name) != slot.node.id or not self._workers.others(slot.node)
 
     def _start(self, slot: Slot, name: Name) -> None:
         values, removed = self._environment
         text = checkout.params_for(self._params, name)
         job = Job(str(name), text, checkout.states(name), values, removed)
-        slot.events = slot.actor.train.options(num_returns="streaming").remote(job)
-        slot.training, slot.since = name, time.monotonic()
+        options = {"num_returns": "streaming", "_generator_backpressure_num_objects": AHEAD}
+        slot.events = slot.actor.train.options(**options).remote(job)
+        slot.training, slot.since, slot.past_an_epoch = name, time.monotonic(), False
         slot.log = checkout.log(str(name)).open("a", encoding="utf-8")
         self._console.event(f"{name} on {slot.node.name}")
 
@@ -131,7 +143,7 @@ class Driver:
             case Line(text):
                 slot.log.write(f"{text}\n")
                 slot.log.flush()
-                self._epochs.read(name, text)
+                slot.past_an_epoch |= self._epochs.read(name, text)
                 if text.startswith(SHOWN) and IGNORED not in text:
                     self._console.event(f"{name}: {text}")
             case State():
@@ -148,12 +160,19 @@ class Driver:
                 if node_is_at_fault:
                     self._waiting.insert(0, name)
                     self._workers.refuse(slot, reason)
+                elif self._may_be_the_node(slot, name):
+                    self._avoided[name] = slot.node.id
+                    self._waiting.insert(0, name)
+                    self._console.event(f"{name} failed: {reason}; tried once more on another node")
                 else:
                     self._fail(name, reason)
+            case Killed():
+                self._free(slot)
+                self._lost(name, f"{name} was killed on {slot.node.name}")
             case Stopped():
                 self._free(slot)
             case _:
-                self._lost(slot, name)
+                self._lost(name, self._workers.lost(slot))
 
     def _trained(self, slot: Slot, name: Name, event: Trained) -> None:
         try:
@@ -180,16 +199,21 @@ class Driver:
         self._console.event(f"{name} failed: {reason}")
         self._show(now=True)
 
-    def _lost(self, slot: Slot, name: Name) -> None:
-        what = self._workers.lost(slot)
+    def _may_be_the_node(self, slot: Slot, name: Name) -> bool:
+        """Whether a failure may not be the training's: it never began, and other nodes are left."""
+        first = not slot.past_an_epoch and name not in self._avoided
+        return first and self._workers.others(slot.node)
+
+    def _lost(self, name: Name, what: str) -> None:
+        """A training has ended without its fault: it goes on, but not for ever."""
         self._losses[name] += 1
         self._epochs.lose(name)
         epochs = self._epochs.saved.get(name, 0)
         if self._losses[name] == LOSSES:
-            self._fail(name, f"{what}; it has lost its worker {LOSSES} times")
+            self._fail(name, f"lost {LOSSES} times; last, {what}")
             return
         self._waiting.insert(0, name)
-        goes = f"resumes elsewhere after epoch {epochs}" if epochs else "starts again elsewhere"
+        goes = f"resumes after epoch {epochs}" if epochs else "starts again"
         self._console.event(f"{what}: {name} {goes}")
 
     def _stop(self) -> None:
@@ -203,7 +227,12 @@ class Driver:
         end = time.monotonic() + STOP_SECONDS
         while self._running() and time.monotonic() < end:
             for slot, event in self._workers.events():
-                self._handle(slot, event)
+                with contextlib.suppress(BenchmarkError, OSError):  # it was said, or follows
+                    self._handle(slot, event)
+                end = time.monotonic() + STOP_SECONDS
+        for slot in self._running():
+            epochs = self._epochs.saved.get(slot.training, 0) if slot.training else 0
+            self._console.event(f"{slot.training} did not save; epoch {epochs} is the last here")
 
     def _show(self, *, now: bool = False) -> None:
         """Show the progress of all trainings."""

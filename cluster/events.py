@@ -9,7 +9,6 @@ class Inputs(NamedTuple):
 
     digest: str
     files: Mapping[str, Sequence[Any]]  # path: references to its parts
-    leash: str  # the text of leash.py
     bytes: int  # of all files
 
 
@@ -27,7 +26,7 @@ class About(NamedTuple):
     """A node, as its worker sees it."""
 
     versions: Mapping[str, str | None]  # of Python and packages
-    kind: str  # what decides the last bits: the GPU's type, or the processor and its threads
+    kind: str  # what decides the last bits: the GPU's name, or the processor and its threads
 
 
 class State(NamedTuple):
@@ -65,8 +64,12 @@ class Failed(NamedTuple):
     node_is_at_fault: bool
 
 
+class Killed(NamedTuple):
+    """The system killed the training, e.g. for want of memory."""
+
+
 class Stopped(NamedTuple):
     """The training ended since the driver asked for it; its state has been sent."""
 
 
-Event = State | Superseded | Line | Trained | Failed | Stopped
+Event = State | Superseded | Line | Trained | Failed | Killed | Stopped

@@ -5,6 +5,9 @@ process ends, the system closes the pipe; then this script kills its process gro
 DVC and the training that DVC started. `prctl` does this on Linux alone, and not for the processes
 that a child starts.
 
+It does so in a child of its own: a worker of Ray that ends in a hurry kills its children, but not
+theirs.
+
 A node runs it as a file: it imports nothing of the project.
 """
 
@@ -21,10 +24,15 @@ def _kill_at_end_of_input() -> None:
     os.killpg(0, signal.SIGKILL)
 
 
+def _exit(status: int) -> None:
+    sys.stdout.flush()
+    os._exit(status if status >= 0 else 128 - status)
+
+
 if __name__ == "__main__":
+    if child := os.fork():
+        _exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
     os.setsid()  # or the group would be that of the process that started this one
     command = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL)
     threading.Thread(target=_kill_at_end_of_input, daemon=True).start()
-    status = command.wait()
-    sys.stdout.flush()
-    os._exit(status if status >= 0 else 128 - status)
+    _exit(command.wait())

@@ -43,15 +43,19 @@ class Cluster:
         port = self.address.rpartition(":")[2]
         self._start("--head", f"--port={port}", "--include-dashboard=false", cpus=0)
 
-    def add(self, cpus: int = 1, prefix: Sequence[str] = (), **env: str) -> subprocess.Popen[str]:
+    def add(
+        self, cpus: int = 1, gpus: int = 0, prefix: Sequence[str] = (), **env: str
+    ) -> subprocess.Popen[str]:
         """Add a node, with more variables in its environment; it joins within seconds.
 
-        `prefix` is a command that runs another, e.g. on fewer processors.
+        Ray takes the node's word for its GPUs. `prefix` is a command that runs another, e.g. on
+        fewer processors.
         """
-        return self._start(f"--address={self.address}", cpus=cpus, prefix=prefix, **env)
+        address = f"--address={self.address}"
+        return self._start(address, cpus=cpus, gpus=gpus, prefix=prefix, **env)
 
     def _start(
-        self, *options: str, cpus: int, prefix: Sequence[str] = (), **env: str
+        self, *options: str, cpus: int, gpus: int = 0, prefix: Sequence[str] = (), **env: str
     ) -> subprocess.Popen[str]:
         command = [
             *prefix,
@@ -59,7 +63,7 @@ class Cluster:
             "start",
             *options,
             f"--num-cpus={cpus}",
-            "--num-gpus=0",
+            f"--num-gpus={gpus}",
         ]
         command += ["--node-ip-address=127.0.0.1", "--object-store-memory=100000000", "--block"]
         command += [f"--temp-dir={self.folder / 'ray'}"]

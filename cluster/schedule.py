@@ -66,11 +66,12 @@ class Epochs:
             return ""
         return f" (epoch {done}/{self._variants[name.variant].recipe.epochs})"
 
-    def read(self, name: Name, line: str) -> None:
-        """Take note of a line that a training printed."""
+    def read(self, name: Name, line: str) -> bool:
+        """Take note of a line that a training printed; returns whether it is that of an epoch."""
         if match := EPOCH.fullmatch(line):
             self.done[name] = int(match[1])
             self._seconds.setdefault(name, []).append(float(match[3]))
+        return bool(match)
 
     def left(self, running: Sequence[Name], waiting: Sequence[Name], slots: int) -> float | None:
         """About how many seconds all of them take; None before the first epoch."""

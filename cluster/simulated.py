@@ -55,6 +55,10 @@ folder = Path(os.environ["DVC_ROOT"], ".resume", f"{variant}-seed{seed}-01234567
 folder.mkdir(parents=True, exist_ok=True)
 identity = {"threads": os.environ.get("OMP_NUM_THREADS")}
 (folder / "identity.json").write_text(json.dumps(identity))
+names = ("CUDA_VISIBLE_DEVICES", "XLA_PYTHON_CLIENT_PREALLOCATE")
+print("environment", *(os.environ.get(name) for name in names), flush=True)
+if "SIMULATED_FAULT" in os.environ:
+    sys.exit(f"train: {os.environ['SIMULATED_FAULT']}")
 saved = sorted(folder.glob("epoch*.npz"), key=lambda path: path.stat().st_mtime)
 done, link = 0, hashlib.sha256(f"{variant} {seed} {values[variant]}".encode()).digest()
 if saved:

@@ -14,6 +14,7 @@ WHAT = {
     "worker": "SIGKILL of a worker on a node",
     "driver": "SIGKILL of the driver",
     "SIGTERM": "SIGTERM to the driver",
+    "SIGHUP": "SIGHUP to the driver",
     "SIGINT": "Ctrl-C (SIGINT to the driver)",
 }
 
@@ -63,23 +64,23 @@ def _order(rows: Sequence[Mapping[str, Any]]) -> str:
 def _scale(rows: Sequence[Mapping[str, Any]]) -> str:
     return _table(
         [
-            "trainings at a time",
+            "trainings",
+            "at a time",
             "start, s",
             "driver's CPU per training, s",
             "to each node, MB",
             "back per training, MB",
-            "slept, s",
             "until the last was done, s",
             "`dvc repro` at the end, per training, s",
         ],
         [
             [
                 row["trainings"],
+                row["at_a_time"],
                 f"{row['start_seconds']:.1f}",
                 f"{row['driver_cpu_seconds']:.2f}",
                 f"{row['megabytes_to_a_node']:.1f}",
                 f"{row['megabytes_back']:.1f}",
-                f"{row['simulated_seconds']:.0f}",
                 f"{row['seconds']:.0f}",
                 f"{row['dvc_seconds']:.2f}",
             ]

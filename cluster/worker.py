@@ -12,8 +12,8 @@ import contextlib
 import fcntl
 import os
 import platform
+import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -30,6 +30,7 @@ from cluster.events import (
     Failed,
     Inputs,
     Job,
+    Killed,
     Line,
     Stopped,
     Trained,
@@ -37,10 +38,13 @@ from cluster.events import (
 from cluster.states import States
 
 POLL_SECONDS = 0.5
+COMPLETE = "complete"  # a file in the folder of a node that has all inputs
 KIND = "from resnet import device; print(device.cpu_name(), device.cpu_processor())"
+LEASH = "inputs/cluster/leash.py"  # in the folder of a node
 CONFIG = "[core]\n    no_scm = true\n    analytics = false\n[cache]\n    dir = cache\n"
 # what a stage says where another node may do better
 NODE_FAULTS = ("No space left on device", "Read-only file system", "finds no GPU")
+KILLED = re.compile(r"exited with (-9|137)\b")  # in DVC's words, SIGKILL
 
 
 class Worker:
@@ -53,14 +57,14 @@ class Worker:
         self._lock: Any = None
         self._folder = Path()
 
-    def prepare(self, names: Sequence[str], accelerator: str) -> About | Failed:
+    def prepare(self, names: Sequence[str], gpu: bool) -> About | Failed:
         """Write the inputs, if no other worker of this node has; returns what the node is."""
         try:
             self._folder = self._take_folder()
             self._write_inputs()
         except OSError as error:
             return Failed(f"{error.filename or self._folder}: {error.strerror or error}", True)
-        kind = accelerator
+        kind = gpu_name() if gpu else ""
         if not kind:
             done = subprocess.run(
                 [sys.executable, "-c", KIND], cwd=self._folder / "inputs", capture_output=True
@@ -86,19 +90,22 @@ class Worker:
         import psutil
 
         self._stopping = True
-        if self._process and self._process.poll() is None:
+        if not self._process or self._process.poll() is not None:
+            return
+        with contextlib.suppress(psutil.Error):
+            _, *found = psutil.Process(self._process.pid).children(recursive=True) or [None]
+            if not found and self._process.stdin:  # there is nothing but the leash yet
+                self._process.stdin.close()
             # The training itself, not the processes that wait for it: they end when it has saved.
-            for process in psutil.Process(self._process.pid).children(recursive=True):
-                try:
+            for process in found:
+                with contextlib.suppress(psutil.Error):
                     if not process.children():
                         process.terminate()
-                except psutil.Error:
-                    continue
 
     def close(self) -> None:
         """Remove this node's folder if no other worker uses it."""
         if self._lock and _locked_alone(self._lock):
-            shutil.rmtree(self._folder, ignore_errors=True)
+            _remove(self._folder)
 
     def _take_folder(self) -> Path:
         """The folder of this node's inputs, with a shared lock on it; unused ones are removed."""
@@ -110,7 +117,7 @@ class Worker:
             if path.stem != self._inputs.digest:
                 with path.open("a") as lock:
                     if _locked_alone(lock):
-                        shutil.rmtree(path.with_suffix(""), ignore_errors=True)
+                        _remove(path.with_suffix(""))
         self._lock = (root / f"{self._inputs.digest}.lock").open("a")
         fcntl.flock(self._lock, fcntl.LOCK_SH)
         return root / self._inputs.digest
@@ -120,18 +127,17 @@ class Worker:
 
         with self._folder.with_suffix(".writing").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # the other workers of this node wait here
-            if (self._folder / "complete").exists():
+            if (self._folder / COMPLETE).exists():
                 return
-            shutil.rmtree(self._folder, ignore_errors=True)
+            _remove(self._folder)
             for name, parts in self._inputs.files.items():
                 path = self._folder / "inputs" / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with path.open("wb") as file:
                     for part in parts:
                         file.write(ray.get(part))
-            (self._folder / "leash.py").write_text(self._inputs.leash, encoding="utf-8")
             (self._folder / "clones").mkdir()
-            (self._folder / "complete").touch()
+            (self._folder / COMPLETE).touch()
 
     def _clone(self, clone: Path, job: Job) -> None:
         shutil.copytree(self._folder / "inputs", clone, copy_function=os.link)
@@ -145,19 +151,22 @@ class Worker:
             path.write_bytes(content)
 
     def _run(self, clone: Path, job: Job) -> Iterator[Event]:
+        if self._stopping:
+            yield Stopped()
+            return
         command = ["-m", "dvc", "repro", "--single-item", f"train@{job.name}"]
         states = States(clone / ".resume")
         log = clone / ".dvc" / "log"
         with log.open("wb") as output, log.open("rb") as printed:
             self._process = subprocess.Popen(
-                [sys.executable, str(self._folder / "leash.py"), sys.executable, *command],
+                [sys.executable, str(self._folder / LEASH), sys.executable, *command],
                 cwd=clone,
                 env=self._environment(job),
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
-            if self._stopping:
+            if self._stopping:  # since it was looked at above
                 self.stop()
             lines: list[str] = []
             partial = b""
@@ -180,6 +189,8 @@ class Worker:
             yield Trained(files, [path.parent.name for path in results])
         elif self._stopping:
             yield Stopped()
+        elif any(KILLED.search(line) for line in lines):
+            yield Killed()
         else:
             reason = _reason(lines) or f"dvc ended with status {self._process.returncode}"
             yield Failed(reason, any(fault in reason for fault in NODE_FAULTS))
@@ -200,10 +211,24 @@ class Worker:
         """Kill what is left of the training: the leash does once its standard input is closed."""
         if self._process and self._process.stdin:
             self._process.stdin.close()
-            if self._process.poll() is None:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(self._process.pid, signal.SIGKILL)
-                self._process.wait()
+            self._process.wait()
+
+
+def _remove(folder: Path) -> None:
+    """Remove the folder of a node; if that is interrupted, it is not complete."""
+    (folder / COMPLETE).unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def gpu_name() -> str:
+    """The name that NVIDIA's driver has for this worker's GPU; empty where there is none."""
+    gpu = os.environ.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0]
+    command = ["nvidia-smi", f"--id={gpu}", "--query-gpu=name", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return "" if done.returncode else done.stdout.strip()
 
 
 def _locked_alone(file: Any) -> bool:

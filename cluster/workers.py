@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +17,7 @@ from resnet.training.pending import Name
 
 POLL_SECONDS = 1.0
 NODES_SECONDS = 2.0  # between two looks at which nodes there are
+STUCK_SECONDS = 60.0  # of preparing, then another place is tried as well
 LOSSES = 3  # so many workers may a node lose before it is refused
 
 
@@ -31,7 +32,12 @@ class Slot:
     training: Name | None = None
     events: Any = None  # Ray's generator of the training's events
     log: Any = None  # the file for what the training prints
+    past_an_epoch: bool = False  # in this start of the training
     since: float = field(default_factory=time.monotonic)
+
+    @property
+    def idle(self) -> bool:
+        return self.preparing is None and self.training is None
 
 
 class Workers:
@@ -49,8 +55,10 @@ class Workers:
         self.slots: list[Slot] = []
         self.refused: dict[str, str] = {}  # nodes that are not used, and why
         self._nodes: dict[str, Node] = {}
+        self._kinds = defaultdict[str, set[str]](set)  # by node; it may have several types of GPUs
         self._losses = Counter[str]()
         self._looked, self._said_none = float("-inf"), False
+        self._stuck: list[Slot] = []
 
     @property
     def room(self) -> int:
@@ -62,8 +70,19 @@ class Workers:
         """Whether all nodes that there are have been refused."""
         return bool(self.refused) and not self.room and not self.slots
 
+    def may_have(self, kind: str) -> bool:
+        """Whether a node that is used is of that kind, or may be."""
+        return any(kind in self._kinds.get(node, {kind}) for node in self._nodes)
+
+    def others(self, node: Node) -> bool:
+        """Whether more nodes are used than that one."""
+        return any(other != node.id for other in self._nodes)
+
     def start(self, trainings: int) -> None:
-        """Start workers where there is room, until there are as many as trainings to be done."""
+        """Start workers where there is room, until there are as many as trainings to be done.
+
+        An idle worker is not counted: what waits does not fit it, nor another one on its node.
+        """
         if time.monotonic() - self._looked < NODES_SECONDS:
             return
         before, self._looked = self._nodes, time.monotonic()
@@ -75,19 +94,32 @@ class Workers:
         for node in before.values():
             if node.id not in self._nodes:
                 self._console.event(f"{node.name} left")
+        self._find_stuck()
         used = Counter(slot.node.id for slot in self.slots)
+        idle = {slot.node.id for slot in self.slots if slot.idle}
+        counted = sum(not slot.idle and slot not in self._stuck for slot in self.slots)
         free = [
             (place, node)
             for node in self._nodes.values()
+            if node.id not in idle
             for place in range(used[node.id], node.slots(self._wanted))
         ]
         free.sort(key=lambda pair: pair[0])  # all nodes in turn
-        for _, node in free[: max(0, trainings - len(self.slots))]:
+        for _, node in free[: max(0, trainings - counted)]:
             self.slots.append(self._new(node))
         if not self.slots and not self.refused and not self._said_none:
             what = "GPU" if self._wanted.gpu else "CPU"
             self._console.event(f"no node has a {what}; waiting for one to join the cluster")
             self._said_none = True
+
+    def _find_stuck(self) -> None:
+        """Find the workers that Ray cannot start, e.g. since another program has their GPU."""
+        end = time.monotonic() - STUCK_SECONDS
+        before = self._stuck
+        self._stuck = [s for s in self.slots if s.preparing is not None and s.since < end]
+        for slot in self._stuck:
+            if slot not in before:
+                self._console.event(f"still waiting for a worker on {slot.node.name}: is it busy?")
 
     def _new(self, node: Node) -> Slot:
         import ray
@@ -102,8 +134,7 @@ class Workers:
             scheduling_strategy=NodeAffinitySchedulingStrategy(node.id, soft=False),
         )
         actor = kind.remote(self._inputs)
-        accelerator = node.accelerator if wanted.gpu else ""
-        return Slot(node, actor, actor.prepare.remote(list(self._versions), accelerator))
+        return Slot(node, actor, actor.prepare.remote(list(self._versions), wanted.gpu))
 
     def prepared(self, slot: Slot, about: About | Failed) -> None:
         """Use a worker that is ready, or refuse its node."""
@@ -112,6 +143,7 @@ class Workers:
             self.refuse(slot, about.reason)
             return
         slot.kind = about.kind
+        self._kinds[slot.node.id].add(about.kind)
         different = [
             f"{name} {theirs or 'not installed'}, here {ours or 'not installed'}"
             for name, ours in self._versions.items()
@@ -119,7 +151,8 @@ class Workers:
         ]
         if different:
             more = f" and {len(different) - 1} more" if len(different) > 1 else ""
-            self.refuse(slot, f"{different[0]}{more}: install requirements/cluster.lock there")
+            same = "the same JAX" if different[0].startswith("jax") else "requirements/cluster.lock"
+            self.refuse(slot, f"{different[0]}{more}: install {same} there")
 
     def refuse(self, slot: Slot, reason: str) -> None:
         """Use a node no more; a training that runs there may end."""

@@ -3,19 +3,15 @@
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
-import pytest
-
 from cluster import simulated
-from cluster.loopback import Cluster, Driver, trained, training_processes
+from cluster.loopback import Cluster, Driver, trained
 from scripts.checkout import set_params
 from tests.support.checkout import ROOT, run, stages
+from tests.support.cluster import drive, epochs_printed, models
 
 SEND = """
 import subprocess, sys
@@ -37,32 +33,6 @@ worker, state = cloudpickle.loads(sys.stdin.buffer.read())
 worker(None)
 sys.stdout.buffer.write(cloudpickle.dumps(state("folder", "name", b"content", [])))
 """
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    """A cluster with one node; tests add others and end them."""
-    started = Cluster()
-    try:
-        started.add()
-        yield started
-    finally:
-        started.stop()
-
-
-def drive(checkout: Path, cluster: Cluster, *arguments: str, **env: str) -> Driver:
-    return Driver(checkout, cluster.address, *arguments, HOME=str(cluster.folder), **env)
-
-
-def epochs_printed(checkout: Path, name: str) -> list[int]:
-    """The epochs that a training has printed, in order, in all its starts."""
-    log = (checkout / ".dvc" / "tmp" / "cluster" / f"{name}.log").read_text(encoding="utf-8")
-    return [int(number) for number in re.findall(r"^epoch (\d+)/", log, re.MULTILINE)]
-
-
-def models(checkout: Path) -> dict[str, bytes]:
-    paths = sorted((checkout / "models").rglob("*.keras"))
-    return {str(path.relative_to(checkout)): path.read_bytes() for path in paths}
 
 
 def test_a_node_needs_no_checkout() -> None:
@@ -93,76 +63,6 @@ def test_everything_is_as_after_dvc_repro(cluster: Cluster, tmp_path: Path) -> N
     assert not trained(again)
 
 
-def test_a_lost_node_and_one_that_joins_late(cluster: Cluster, tmp_path: Path) -> None:
-    plain = simulated.write(tmp_path / "plain", seeds=2, epochs=40)
-    other = simulated.write(tmp_path / "other", seeds=2, epochs=40, seconds=0.4)
-    (plain / "simulation.json").write_bytes((other / "simulation.json").read_bytes())
-    run(plain, "dvc", "repro", "--quiet", more={"SIMULATED_SECONDS": "0"})
-    node = cluster.add()
-    driver = drive(other, cluster)
-    first = driver.wait_for(r"^ResNet8v1-[01] on ").split()
-    second = driver.wait_for(r"^ResNet8v1-[01] on ").split()
-    for name in (first[0], second[0]):
-        driver.wait_for_file(other, f".resume/{name.replace('-', '-seed')}-*/epoch[3-9]-*.npz")
-    Cluster.raylet(node).kill()
-    lost = driver.wait_for(r"is lost: ")
-    late = cluster.add()
-    printed = driver.end()
-    name = lost.split("is lost: ")[1].split()[0]
-    assert sorted(trained(printed)) == sorted(["ResNet8v1-0", "ResNet8v1-1", name])
-    places = re.findall(rf"^{name} on (\S+)$", printed, re.MULTILINE)
-    assert places[0] != places[1]
-    joined = re.search(r"^(\S+) joined$", printed, re.MULTILINE)
-    assert joined
-    assert joined[1] == places[1]  # the other node has work until then
-    assert re.search(rf"^{name}: resuming after epoch \d+ of 40$", printed, re.MULTILINE)
-    assert models(other) == models(plain)
-    assert "up to date" in run(other, "dvc", "status")
-    other_name = ({"ResNet8v1-0", "ResNet8v1-1"} - {name}).pop()
-    assert epochs_printed(other, other_name) == list(range(1, 41))
-    assert sorted(set(epochs_printed(other, name))) == list(range(1, 41))
-    for each in (node, late):
-        cluster.remove(each)
-
-
-def test_a_driver_that_ends_is_followed_by_one_that_resumes(
-    cluster: Cluster, tmp_path: Path
-) -> None:
-    checkout = simulated.write(tmp_path / "checkout", epochs=60, seconds=0.3)
-    states = ".resume/ResNet8v1-seed0-*/epoch{}-*.npz"
-    first = drive(checkout, cluster)
-    first.wait_for_file(checkout, states.format("[2-9]"))
-    refused = drive(checkout, cluster).end(1)
-    assert re.fullmatch(
-        r"cluster: another driver, process \d+ on \S+, since [\d :-]+, trains from this checkout; "
-        r"wait for it, or end it with `kill`",
-        refused,
-    )
-    processes = training_processes(cluster.folder)
-    assert processes
-    first.kill(signal.SIGKILL)
-    first.end(-signal.SIGKILL)
-    assert not psutil.wait_procs(processes, timeout=60)[1]  # its training ends with it
-    assert list(checkout.glob(states.format("*")))
-
-    second = drive(checkout, cluster)
-    resumed = second.wait_for(r"^ResNet8v1-0: resuming after epoch")
-    assert int(resumed.split()[4]) >= 2
-    second.wait_for_file(checkout, states.format("1[0-9]"))
-    second.kill(signal.SIGINT)
-    printed = second.end(130)
-    assert printed.splitlines()[-2:] == [
-        "stopping 1 training, which save first",
-        "cluster: stopped by SIGINT, with 1 training left; the next start resumes",
-    ]
-    assert "Traceback" not in printed
-    assert not training_processes(cluster.folder)
-
-    printed = drive(checkout, cluster).end()
-    assert int(re.findall(r"resuming after epoch (\d+)", printed)[0]) >= 10
-    assert sorted(set(epochs_printed(checkout, "ResNet8v1-0"))) == list(range(1, 61))
-
-
 def test_a_training_that_fails_leaves_the_others(cluster: Cluster, tmp_path: Path) -> None:
     checkout = simulated.write(tmp_path, variants=2, diverges=[["ResNet14v1", 1]])
     printed = drive(checkout, cluster).end(1)
@@ -190,7 +90,7 @@ def test_dvc_exp_run_finds_what_ran_with_its_parameters(cluster: Cluster, tmp_pa
 
 
 def test_nodes_with_another_lock_or_no_space_are_not_used(cluster: Cluster, tmp_path: Path) -> None:
-    checkout = simulated.write(tmp_path / "checkout", seeds=2)
+    checkout = simulated.write(tmp_path / "checkout", seeds=3)
     site = tmp_path / "site" / "keras-2.0.dist-info"
     site.mkdir(parents=True)
     (site / "METADATA").write_text("Metadata-Version: 2.1\nName: keras\nVersion: 2.0\n")
@@ -214,7 +114,24 @@ def test_nodes_with_another_lock_or_no_space_are_not_used(cluster: Cluster, tmp_
     ), printed
     if mounted:
         assert re.search(r"^\S+ is not used: .*No space left on device$", printed, re.MULTILINE)
-    assert len(models(checkout)) == 2
+    assert len(models(checkout)) == 3
+
+
+def test_another_version_of_python_than_that_of_the_cluster(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    checkout = simulated.write(tmp_path / "checkout")
+    (tmp_path / "sitecustomize.py").write_text(
+        "import collections, sys\n"
+        "kind = collections.namedtuple('kind', 'major minor micro releaselevel serial')\n"
+        "sys.version_info = kind(*sys.version_info[:2], 99, 'final', 0)\n"
+    )
+    refused = drive(checkout, cluster, PYTHONPATH=str(tmp_path)).end(1)
+    assert re.fullmatch(
+        rf"cluster: CLUSTER={cluster.address}: the cluster has Python (3\.\d+)\.\d+ and Ray (\S+), "
+        r"here is Python \1\.99 and Ray \2; they must be the same",
+        refused.splitlines()[-1],
+    )
 
 
 def test_a_cluster_with_a_token_refuses_who_has_none(tmp_path: Path) -> None:
