@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,7 +28,7 @@ def test_a_lost_node_and_one_that_joins_late(cluster: Cluster, tmp_path: Path) -
     first = driver.wait_for(r"^ResNet8v1-[01] on ").split()
     second = driver.wait_for(r"^ResNet8v1-[01] on ").split()
     for name in (first[0], second[0]):
-        driver.wait_for_file(other, f".resume/{name.replace('-', '-seed')}-*/epoch[3-9]-*.npz")
+        driver.wait_for_file(other, f".resume/{name.replace('-', '-seed')}-*/epoch*.npz")
     Cluster.raylet(node).kill()
     lost = driver.wait_for(r"is lost: ")
     late = cluster.add()
@@ -68,7 +69,7 @@ def test_no_training_is_left_where_a_node_or_a_worker_was(
     """Ray then kills the processes that a worker has started, but not those below them."""
     checkout = simulated.write(tmp_path, epochs=2000, seconds=0.3)
     driver = drive(checkout, two_nodes)
-    driver.wait_for_file(checkout, ".resume/ResNet8v1-seed0-*/epoch[2-9]-*.npz")
+    driver.wait_for_file(checkout, ".resume/ResNet8v1-seed0-*/epoch*.npz")
     (process,) = training_processes(two_nodes.folder)
     name = {"raylet": "raylet", "worker": "ray::"}[what]
     (killed,) = [each for each in process.parents() if each.name().startswith(name)]
@@ -87,7 +88,7 @@ def test_a_driver_that_ends_is_followed_by_one_that_resumes(
     checkout = simulated.write(tmp_path / "checkout", epochs=2000, seconds=0.3)
     states = ".resume/ResNet8v1-seed0-*/epoch{}-*.npz"
     first = drive(checkout, cluster)
-    first.wait_for_file(checkout, states.format("[2-9]"))
+    first.wait_for_file(checkout, states.format("*"))
     refused = drive(checkout, cluster).end(1)
     assert re.fullmatch(
         r"cluster: another driver, process \d+ on \S+, since [\d :-]+, trains from this checkout; "
@@ -103,8 +104,8 @@ def test_a_driver_that_ends_is_followed_by_one_that_resumes(
 
     second = drive(checkout, cluster)
     resumed = second.wait_for(r"^ResNet8v1-0: resuming after epoch")
-    assert int(resumed.split()[4]) >= 2
-    second.wait_for_file(checkout, states.format("1[0-9]"))
+    assert int(resumed.split()[4]) >= 1
+    second.wait_for_file(checkout, states.format("[1-9][0-9]*"))
     second.kill(signal.SIGINT)
     printed = second.end(130)
     assert printed.splitlines()[-2:] == [
@@ -124,7 +125,7 @@ def test_a_driver_that_ends_is_followed_by_one_that_resumes(
 def test_a_training_that_is_killed_resumes(cluster: Cluster, tmp_path: Path) -> None:
     checkout = simulated.write(tmp_path, epochs=20, seconds=0.5)
     driver = drive(checkout, cluster)
-    driver.wait_for_file(checkout, ".resume/ResNet8v1-seed0-*/epoch[2-9]-*.npz")
+    driver.wait_for_file(checkout, ".resume/ResNet8v1-seed0-*/epoch*.npz")
     (process,) = training_processes(cluster.folder)
     process.kill()
     printed = driver.end()
@@ -148,13 +149,14 @@ def test_a_terminal_that_is_closed_lets_trainings_save(cluster: Cluster, tmp_pat
     checkout = simulated.write(tmp_path / "checkout", epochs=2000, seconds=0.3)
     home = {"HOME": str(tmp_path), "TMPDIR": str(cluster.folder)}
     driver = Driver(checkout, "local", **home)
-    driver.wait_for_file(checkout, ".resume/ResNet8v1-seed0-*/epoch[2-9]-*.npz")
+    driver.wait_for_file(checkout, ".resume/ResNet8v1-seed0-*/epoch*.npz")
     processes = training_processes(cluster.folder)
-    (state,) = checkout.glob(".resume/ResNet8v1-seed0-*/epoch*.npz")
     for process in psutil.Process(driver.process.pid).children(recursive=True):
         process.send_signal(signal.SIGHUP)
-    epoch = int(state.name.split("-")[0].removeprefix("epoch"))
-    driver.wait_for_file(checkout, f".resume/ResNet8v1-seed0-*/epoch{epoch + 10}-*.npz")
+    epoch = max(epochs_printed(checkout, "ResNet8v1-0"))
+    while max(epochs_printed(checkout, "ResNet8v1-0")) < epoch + 10:
+        assert driver.process.poll() is None
+        time.sleep(0.1)
     os.killpg(driver.process.pid, signal.SIGHUP)
     printed = driver.end(129)
     last = "cluster: stopped by SIGHUP, with 1 training left; the next start resumes"
