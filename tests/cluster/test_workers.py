@@ -1,0 +1,60 @@
+"""Where workers are started, without Ray: its nodes and workers are stand-ins."""
+
+import pytest
+
+from cluster import connection, workers
+from cluster.connection import Node, Slots
+from cluster.console import Console
+from cluster.events import About, Inputs
+from cluster.workers import Slot, Workers
+from resnet.training.pending import Name
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> Workers:
+    """On two nodes with a CPU each; the nodes are looked at in each call."""
+    nodes = [Node(name, name, gpus=0, cpus=1) for name in ("a", "b")]
+    monkeypatch.setattr(connection, "nodes", lambda: nodes)
+    monkeypatch.setattr(workers, "NODES_SECONDS", 0)
+    monkeypatch.setattr(Workers, "_new", lambda _, node: Slot(node, None, preparing=object()))
+    return Workers(Inputs("", {}, 0), Slots(gpu=False, per_gpu=1, cpus=1), {}, Console())
+
+
+def places(started: Workers) -> list[str]:
+    return [slot.node.name for slot in started.slots]
+
+
+def test_as_many_workers_as_trainings(started: Workers) -> None:
+    started.start(1)
+    started.start(1)
+    assert places(started) == ["a"]
+    started.start(3)
+    assert places(started) == ["a", "b"]
+
+
+def test_a_worker_that_ray_cannot_start(started: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
+    printed: list[str] = []
+    monkeypatch.setattr(Console, "event", lambda _, text: printed.append(text))
+    started.start(1)
+    monkeypatch.setattr(workers, "STUCK_SECONDS", -1)
+    started.start(1)
+    started.start(1)
+    assert places(started) == ["a", "b"]
+    assert printed == [f"still waiting for a worker on {name}: is it busy?" for name in "ab"]
+
+
+def test_what_does_not_fit_one_node_gets_a_worker_on_another(started: Workers) -> None:
+    started.start(1)
+    (slot,) = started.slots
+    assert started.may_have("GPU")  # as long as a node is not known
+    started.prepared(slot, About({}, "CPU"))
+    started.start(1)  # the driver calls it when it has given no training to the idle worker
+    assert places(started) == ["a", "b"]
+    started.prepared(started.slots[1], About({}, "CPU"))
+    assert started.may_have("CPU")
+    assert not started.may_have("GPU")
+    started.start(1)
+    assert places(started) == ["a", "b"]
+    slot.training = Name("model", 0)
+    started.start(2)
+    assert places(started) == ["a", "b"]  # no room for a third
