@@ -8,6 +8,7 @@ environment variables.
 import argparse
 import json
 import os
+import re
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -62,7 +63,8 @@ def _blocks(review: str) -> Iterator[str]:
     for block in review.split("\n\n"):
         opened.append(block)
         whole = "\n\n".join(opened)
-        if whole.count("<details>") == whole.count("</details>"):
+        folds = [re.findall(rf"^{tag}", whole, re.M) for tag in ("<details>", "</details>")]
+        if len(folds[0]) == len(folds[1]):  # in a code span, it does not begin a line
             yield whole
             opened = []
 

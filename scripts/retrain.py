@@ -79,7 +79,8 @@ def main(arguments: argparse.Namespace) -> None:
     recorded = results.runs[runs[seed]].training
     path = store.histories_path(variant) / f"seed{seed}.csv"
     history.read(path, recorded.epochs)  # a damaged one is an error now, not after the training
-    old, epochs = pd.read_csv(path), arguments.epochs or recorded.epochs
+    old = pd.read_csv(path)
+    epochs = recorded.epochs if arguments.epochs is None else arguments.epochs
     if not 1 <= epochs <= recorded.epochs:
         raise BenchmarkError(f"--epochs is {epochs}: must be from 1 to {recorded.epochs}")
     if not (arrays.FOLDER / "train").is_dir():

@@ -6,16 +6,18 @@ remote are needed, and no code of a side is run.
 """
 
 import argparse
+import hashlib
 import math
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from resnet.errors import BenchmarkError, command_parser, run_stage
-from resnet.results import curves, review, verdicts
+from resnet.results import curves, review, same_bits, verdicts
 from resnet.results.markdown import code
+from resnet.results.metrics import Results
 from resnet.results.provenance import WORKSPACE, stale_results
 from resnet.results.review import Row, Side, is_unchanged
 from resnet.results.review_page import Chart, Review, differing_code, render
@@ -23,6 +25,7 @@ from resnet.training import history
 from scripts.sides import Revision, revision
 
 FAIL_ON = ("worse", "stale")
+MOST_FILES = 100  # of code that a training may name: each is read from git
 
 
 def compare(base: str, rev: str, margin: float = verdicts.MARGIN) -> tuple[str, set[str]]:
@@ -43,14 +46,13 @@ def compare(base: str, rev: str, margin: float = verdicts.MARGIN) -> tuple[str, 
         for side in sides:
             try:
                 results = _side(side, variant)
+                stale = list(_stale(side, variant, results.results)) if results else []
             except BenchmarkError as error:  # an older revision may have other files
                 found.unread.append((variant, str(error)))
                 unread_in_rev |= side is sides[1]
             else:
                 pair.append(results)
-                if results and not results.results.recorded:
-                    line = f"{code(variant)}: its training did not record its code and data"
-                    found.stale[side.name].append(line)
+                found.stale[side.name] += stale
         match pair:
             case [Side() as before, Side() as after]:
                 row = review.accuracy_row(variant, before, after, synthetic_changed, margin)
@@ -81,6 +83,20 @@ def _side(side: Revision, variant: str) -> Side | None:
     """A variant's results on a side; None where it has none."""
     results = side.store.results(variant)
     return None if results is None else Side(results, side.store.correct(variant, results))
+
+
+def _stale(side: Revision, variant: str, results: Results) -> Iterator[str]:
+    """Why results are stale by their own records, which are all there is of an unlisted variant."""
+    if not results.recorded:
+        yield f"{code(variant)}: its training did not record its code and data"
+    elif not side.broken and variant not in side.listed():
+        known = same_bits.parse(text, side.name) if (text := side.reader(same_bits.PATH)) else []
+        recorded = [run.training.identity.code for run in results.runs]
+        paths = {path for hashes in recorded for path in hashes if ".." not in Path(path).parts}
+        texts = {path: side.reader(Path(path)) for path in sorted(paths)[:MOST_FILES]}
+        now = {p: hashlib.sha256(t.encode()).hexdigest() for p, t in texts.items() if t is not None}
+        if not all(same_bits.same_code(variant, hashes, now, known) for hashes in recorded):
+            yield f"{code(variant)}: not in `variants`, and trained with other code"
 
 
 def _variants(sides: Sequence[Revision]) -> list[str]:
@@ -127,7 +143,10 @@ def _charts(sides: Sequence[Revision], variant: str, *pair: Side) -> list[Chart]
     column = curves.column([text for of in texts for text in of]) if all(texts) else None
     if column is None or len(epochs) > 1 or epochs == {1}:
         return []
-    before, after = (curves.mean_curve(of, column) for of in texts)
+    try:
+        before, after = (curves.mean_curve(of, column) for of in texts)
+    except ValueError:  # lines that history.read counts otherwise than pandas
+        return []
     if not all(0 <= value <= 100 for value in [*before, *after]):  # neither is nan
         return []
     return [Chart(variant, curves.COLUMNS[column], before, after)]
@@ -144,7 +163,7 @@ def _histories(side: Revision, variant: str, of: Side) -> list[str]:
                 text = side.reader(side.store.histories_path(variant) / name)
                 path.write_text(text or "", encoding="utf-8")
                 found.append(history.read(path, run.training.epochs))
-            except BenchmarkError:
+            except (BenchmarkError, OSError):
                 return []
     return found
 

@@ -63,8 +63,9 @@ def main(arguments: argparse.Namespace) -> None:
     record(rows, found)
     if "report" in _lock()["stages"]:  # the tables depend on the code, to mark what is stale
         command = [sys.executable, "-m", "dvc", "repro", "--quiet", "--single-item", "report"]
-        subprocess.run(command, check=False, stdout=subprocess.DEVNULL)
-    print(f"recorded in {LOCK} and {same_bits.PATH}; commit both with the edit")
+        if subprocess.run(command, check=False, stdout=subprocess.DEVNULL).returncode:
+            raise BenchmarkError(f"recorded in {LOCK} and {same_bits.PATH}; the report failed")
+    print(f"recorded in {LOCK} and {same_bits.PATH}; commit both and metrics/ with the edit")
 
 
 def recorded_rows(only: Iterable[str] = ()) -> list[Row]:

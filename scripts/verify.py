@@ -45,6 +45,13 @@ def verify(
     files = score_variant(variant, [run.seed for run in here], test)
     for run, row in zip(here, files.correct, strict=True):
         lines += pretrained_mismatches(model_folder(variant, run.seed), row)
+    if len(here) == len(results.runs) and all(
+        same_place(run, scored.evaluation)
+        for run, scored in zip(here, files.results.runs, strict=True)
+    ):
+        counts = store.confusion(variant)["images"].astype(int).tolist()
+        if counts != files.confusion.ravel().tolist():
+            lines.append(f"{store.confusion_path(variant)}: the checkpoints have other counts")
     rows = {run.seed: row for run, row in zip(results.runs, recorded, strict=True)}
     for run, scored, row in zip(here, files.results.runs, files.correct, strict=True):
         exact = same_place(run, scored.evaluation)

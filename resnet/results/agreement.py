@@ -116,8 +116,10 @@ def _accuracies(results: Results, protocol: str) -> list[float]:
     """The seeds' accuracies by that protocol; none where the training does not have it."""
     holdout = results.parameters.holdout
     accuracies = [run.evaluation.accuracy for run in results.runs]
+    if holdout.split == "train" and holdout.fraction:  # trained on fewer images than any of these
+        return []
     if protocol == "last epoch":
-        return accuracies if holdout.split == "train" and not holdout.fraction else []
+        return accuracies if holdout.split == "train" else []
     if protocol == "best on test":
         return accuracies if holdout.split == "test" else list(results.best_on_test)
     return []

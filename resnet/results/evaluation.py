@@ -88,7 +88,10 @@ def _score_checkpoint(path: Path, test: Split) -> tuple[Score, float]:
     except Exception as error:  # a damaged or malicious file can raise anything
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise BenchmarkError(f"{path}: not a complete Keras checkpoint: {reason[:200]}") from error
-    score = scores.score(predict(model, test.images), test.labels)
+    probabilities = predict(model, test.images)
+    if not np.isfinite(probabilities).all():
+        raise BenchmarkError(f"{path}: its predictions are not finite: lower learning_rate")
+    score = scores.score(probabilities, test.labels)
     return score, score.nll + float(sum(model.losses))
 
 

@@ -7,7 +7,7 @@ it lacks the negative log likelihood, the calibration error and the scores by cl
 
 import json
 from dataclasses import dataclass
-from typing import Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import AliasChoices, Field, model_validator
 
@@ -66,7 +66,7 @@ class Evaluation(Schema):
     """One checkpoint's scores on all test images, and where they were computed."""
 
     accuracy: Percent
-    errors: Index
+    errors: Annotated[Index, Field(le=10**9)]  # more would not fit into a float
     loss: NotNegative  # nll plus the l2 terms, as Keras' evaluate returns it
     nll: NotNegative | None = None  # negative log likelihood, mean over the images, in nats
     ece: Percent | None = None  # expected calibration error: see scores.py

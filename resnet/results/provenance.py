@@ -62,7 +62,7 @@ def stage_changes(stage: Any, cached: Sequence[Path]) -> Iterator[tuple[str, str
         yield "`dvc.lock` has no record of", code(str(stage.name))
         return
     # Without variant and seed, so that what several stages share is reported once.
-    name = str(stage.name).split("@")[0]
+    name = code(str(stage.name).split("@")[0])
     if stage.cmd_changed:
         yield f"{name} ran with a different", "command"
     for dependency in stage.deps:

@@ -163,21 +163,31 @@ def _differing_holdout(old: Results, new: Results) -> list[str]:
 def _differing_devices(old: Results, new: Results) -> list[str]:
     pairs = {
         "device": (cells.device(old), cells.device(new)),
+        "processor": (_joined(old, "processor"), _joined(new, "processor")),
         "backend": (_joined(old, "backend"), _joined(new, "backend")),
         "precision": (old.parameters.precision, new.parameters.precision),
         "float32_products": (_joined(old, "float32_products"), _joined(new, "float32_products")),
         "xla": (_joined(old, "xla"), _joined(new, "xla")),
         "determinism": (_joined(old, "deterministic"), _joined(new, "deterministic")),
     }
-    return [
+    shown = [
         f"different {name}: {markdown.code(was)} → {markdown.code(now)}"
         for name, (was, now) in pairs.items()
         if was != now
     ]
+    was, now = (_environments(side) for side in (old, new))
+    if was != now:
+        shown.append("different environment variables, e.g. the number of threads")
+    return shown
 
 
 def _joined(results: Results, key: str) -> str:
-    return " and ".join(results.distinct(key))
+    return " and ".join(sorted(results.distinct(key)))
+
+
+def _environments(results: Results) -> set[tuple[tuple[str, str | None], ...]]:
+    found = (run.training.identity.environment for run in results.runs)
+    return {tuple(sorted(environment.items())) for environment in found}
 
 
 def _networks(old: Results, new: Results) -> str:

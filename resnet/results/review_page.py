@@ -68,9 +68,13 @@ class Review:
 
 def differing_code(old: Results, new: Results) -> Code:
     """The code that the trainings of two sides recorded, compared file by file."""
-    before, after = (side.runs[0].training.identity.code for side in (old, new))
-    paths = sorted(before.keys() | after.keys())
-    differ = tuple(path for path in paths if before.get(path) != after.get(path))
+    before, after = ([run.training.identity.code for run in side.runs] for side in (old, new))
+    paths = sorted({path for hashes in (*before, *after) for path in hashes})
+
+    def hashes(side: list[dict[str, str]], path: str) -> set[str | None]:
+        return {each.get(path) for each in side}
+
+    differ = tuple(path for path in paths if hashes(before, path) != hashes(after, path))
     return Code(differ, tuple(path for path in paths if path not in differ))
 
 

@@ -42,8 +42,12 @@ def read(path: Path = PATH) -> list[Comparison]:
     """The recorded comparisons; none where there is no such file. Raises BenchmarkError."""
     if not path.exists():
         return []
-    text = path.read_text(encoding="utf-8", errors="replace")
-    return validate_json(SameBits, text, str(path)).comparisons
+    return parse(path.read_text(encoding="utf-8", errors="replace"), str(path))
+
+
+def parse(text: str, where: str) -> list[Comparison]:
+    """The comparisons in the text of such a file; raises BenchmarkError, which names `where`."""
+    return validate_json(SameBits, text, where).comparisons
 
 
 def same_code(variant: str, before: Code, after: Code, known: Sequence[Comparison]) -> bool:

@@ -28,7 +28,7 @@ HOW_TO_READ = (
     "Brackets contain the 95 % interval of the difference. For an accuracy it accounts for the "
     "seeds and for the test images, for a time for the seeds. One seed does not show how seeds "
     "vary: where a side has only one, the interval accounts for the test images alone, and there "
-    "is no verdict.",
+    "is no verdict. Times are means over the seeds; the tables have medians.",
     f"*{BETTER}* and *{WORSE}*: there is a difference. *{EQUIVALENT}*: it is smaller than the "
     f"margin. *{NO_DIFFERENCE}*: there may be one that these seeds do not show. All comparisons on "
     "this page are corrected together (Holm), so at most one review in twenty has a wrong verdict. "

@@ -48,7 +48,7 @@ PAPERS_FORM = V1.model_copy(update={"form": "paper"})
     [
         ({"network": V1}, [ORIGINAL]),  # by our best epoch on the test set
         ({"network": V1, "holdout": TEST_SET}, [ORIGINAL]),
-        ({"network": V1, "holdout": HELD_OUT}, [ORIGINAL]),
+        ({"network": V1, "holdout": HELD_OUT}, []),
         ({"network": V1, "best_on_test": None}, []),
         ({"network": V1, "source": "synthetic"}, []),
         ({"network": V1, "changes": {"epochs": 12}}, []),

@@ -1,5 +1,6 @@
 """Stale results, under a real dvc in clones without data."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from resnet.variant import Network
 from scripts.checkout import copy_checkout, environment
@@ -84,17 +86,17 @@ def test_results_as_they_were_recorded_are_not_stale(recorded: Path, clone: Path
 def test_other_code_and_parameters_are_named_with_the_variants(clone: Path) -> None:
     edit(clone / "params.yaml", "model:\n  version: 1\n  n: 3", "model:\n  version: 1\n  n: 2")
     assert stale(clone, "main") == [
-        "- `workspace`: `model`: train ran with a different `model` in `params.yaml`",
-        "- `workspace`: the tables: report ran with a different `model` in `params.yaml`",
+        "- `workspace`: `model`: `train` ran with a different `model` in `params.yaml`",
+        "- `workspace`: the tables: `report` ran with a different `model` in `params.yaml`",
     ]
     with (clone / "resnet" / "training" / "loop.py").open("a", encoding="utf-8") as file:
         file.write("# a comment\n")
     edit(clone / "params.yaml", "    l2: 0.0001", "    l2: 0.0002")
     expected = [
-        "`model`, `ResNet32v1`: train ran with a different `resnet/training/loop.py`, "
+        "`model`, `ResNet32v1`: `train` ran with a different `resnet/training/loop.py`, "
         "`recipes.original` in `params.yaml`",
-        "`model`: train ran with a different `model` in `params.yaml`",
-        "the tables: report ran with a different `resnet/training/loop.py`, "
+        "`model`: `train` ran with a different `model` in `params.yaml`",
+        "the tables: `report` ran with a different `resnet/training/loop.py`, "
         "`model` in `params.yaml`, `recipes` in `params.yaml`",
     ]
     assert sorted(stale(clone, "main")) == sorted(f"- `workspace`: {line}" for line in expected)
@@ -109,13 +111,13 @@ def test_a_result_edited_by_hand(clone: Path) -> None:
     values = json.loads(path.read_text())
     path.write_text(json.dumps({**values, "s/epoch": 1.0}))
     assert stale(clone, "main") == [
-        "- `workspace`: `ResNet32v1`: evaluate wrote a different `metrics/runs/ResNet32v1.json`",
-        "- `workspace`: the tables: report ran with a different `metrics/runs`",
+        "- `workspace`: `ResNet32v1`: `evaluate` wrote a different `metrics/runs/ResNet32v1.json`",
+        "- `workspace`: the tables: `report` ran with a different `metrics/runs`",
     ]
     git(clone, "checkout", "--quiet", ".")
     edit(clone / "metrics" / "README.md", "tables", "best tables")
     assert stale(clone, "main") == [
-        "- `workspace`: the tables: report wrote a different `metrics/README.md`"
+        "- `workspace`: the tables: `report` wrote a different `metrics/README.md`"
     ]
 
 
@@ -124,7 +126,7 @@ def test_what_is_outside_the_repository_is_named_and_not_opened(clone: Path) -> 
     edit(
         clone / "dvc.yaml", "    - stages/evaluate.py\n", f"    - stages/evaluate.py\n    - {url}\n"
     )
-    line = f"evaluate depends on what is not in this repository: `{url}`"
+    line = f"`evaluate` depends on what is not in this repository: `{url}`"
     assert f"- `workspace`: `model`, `ResNet32v1`: {line}" in stale(clone, "main")
 
 
@@ -133,8 +135,8 @@ def test_pictures_that_are_not_of_these_numbers(clone: Path) -> None:
     (clone / "metrics" / "pictures" / "learning-rate.svg").write_text("<svg/>")
     edit(clone / ".dvc" / "plots" / "curves.json", "epoch", "the epoch")
     assert stale(clone, "main") == [
-        "- `workspace`: the tables: report ran with a different `.dvc/plots/curves.json`",
-        "- `workspace`: the tables: report wrote a different `metrics/pictures`",
+        "- `workspace`: the tables: `report` ran with a different `.dvc/plots/curves.json`",
+        "- `workspace`: the tables: `report` wrote a different `metrics/pictures`",
     ]
 
 
@@ -175,3 +177,40 @@ def test_the_results_of_this_checkout_were_not_edited_by_hand(tmp_path: Path) ->
         check=True,
     )
     assert not [line for line in done.stdout.splitlines() if " wrote a different " in line]
+
+
+def test_an_unlisted_variant_that_was_trained_with_other_code(clone: Path) -> None:
+    """It has no stage that DVC compares, and its results are still shown and compared."""
+    path = clone / "metrics" / "provenance" / "ResNet32v1.json"
+    trained_with = hashlib.sha256((clone / "resnet" / "model.py").read_bytes()).hexdigest()
+    values = json.loads(path.read_text())
+    for run in values["runs"]:
+        run["training"]["identity"]["code"] = {"resnet/model.py": trained_with}
+    path.write_text(json.dumps(values))
+    edit(clone / "params.yaml", "- ResNet32v1\n", "")
+    line = "`ResNet32v1`: not in `variants`, and trained with other code"
+    assert not [each for each in stale(clone, "main") if line in each]
+    (clone / "resnet" / "model.py").write_text("# edited")
+    assert [each for each in stale(clone, "main") if line in each]
+
+
+def test_the_name_of_a_stage_has_no_effect(clone: Path) -> None:
+    """DVC reads any name from a dvc.yaml, and a pull request can have any."""
+    name = "x\n\n## Better\n\n[free](https://example.com) <img src=x>"
+    for path in ("dvc.yaml", "dvc.lock"):
+        values = yaml.safe_load((clone / path).read_text())
+        values["stages"][name] = {"cmd": "true", "deps": ["params.yaml"]}
+        if path == "dvc.lock":
+            values["stages"][name]["cmd"] = "false"
+            values["stages"][name]["deps"] = [
+                {"path": "params.yaml", "hash": "md5", "md5": "0" * 32}
+            ]
+        else:
+            values["stages"][name]["metrics"] = [{"metrics/runs/evil.json": {"cache": False}}]
+        (clone / path).write_text(yaml.safe_dump(values, sort_keys=False))
+    (clone / "metrics" / "runs" / "evil.json").write_text("{}")
+    _, text, _ = review(clone, "main")
+    assert name not in text
+    assert (
+        "`x ## Better [free](https://example.com) <img src=x>` ran with a different command" in text
+    )

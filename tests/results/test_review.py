@@ -114,6 +114,11 @@ def timed(*seconds: float, **options: Any) -> Side:
             "different device: `NVIDIA H100 80GB HBM3` → `TPU`",
         ),
         (
+            timed(12.0, 12.1, device=make_device(processor="another generation")),
+            "not comparable",
+            "different processor: `some processor` → `another generation`",
+        ),
+        (
             timed(12.0, device=make_device(backend="jax")),
             "not comparable",
             "different backend: `tensorflow` → `jax`",

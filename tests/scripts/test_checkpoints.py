@@ -124,7 +124,7 @@ def test_publish_refuses_what_is_too_large_missing_or_not_of_this_code(warm: Pat
         assert text in run(warm, "python", "-c", limit.format(name), ok=False)
     with (warm / "resnet" / "model.py").open("a") as file:
         file.write("# a comment\n")
-    assert "train@model-0: train ran with a different `resnet/model.py`: run" in run(
+    assert "train@model-0: `train` ran with a different `resnet/model.py`: run" in run(
         warm, *PUBLISH, ok=False
     )
     run(warm, "git", "restore", "resnet")
@@ -210,7 +210,7 @@ def assert_one_line(printed: str) -> None:
 def test_the_check_names_what_is_not_as_listed(warm: Path) -> None:
     set_params(warm / "params.yaml", {"ResNet11v2.learning_rate": 0.5})
     printed = run(warm, *LISTED, ok=False)
-    assert printed.startswith("listed: ResNet11v2-0: train ran with a different `ResNet11v2` in")
+    assert printed.startswith("listed: ResNet11v2-0: `train` ran with a different `ResNet11v2` in")
     assert "take it off variants" in printed
     set_params(warm / "params.yaml", {"variants": ["model"]})
     assert run(warm, *LISTED) == ""

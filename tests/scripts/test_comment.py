@@ -20,6 +20,10 @@ def test_a_long_review_ends_at_a_block() -> None:
     assert text == (
         f"first\n\n{short}\n\nThe rest is too long for a comment: the log has all of it."
     )
+    inert = "- `<details>` in a code span"
+    assert comment.shortened(f"{inert}\n\n{short}\n\n{long}").startswith(
+        f"{inert}\n\n{short}\n\nThe"
+    )
     many = comment.shortened("\n\n".join(["x" * 100] * 1000))
     assert comment.LONGEST - 200 < len(many) < comment.LONGEST + 100
     assert len(comment.body(many, "https://example.com/run", HEAD)) < 65_536
