@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 export PATH := $(abspath $(BIN)):$(PATH)
 # where it is 1, pip refuses to install into .venv
 export PIP_USER := 0
+# where it is set, `python -m scripts.demo` does not find scripts/
+unexport PYTHONSAFEPATH
 ifneq ($(origin PYTHON),file)
 ifneq ($(wildcard $(VENV)/pyvenv.cfg),)
 ifneq ($(MAKECMDGOALS),clean)
@@ -67,6 +69,7 @@ retrain: $(VENV)/.installed-$(RUN)  ## train once more and compare: VARIANT=mode
 
 verify: $(VENV)/.installed-$(RUN)  ## evaluate the checkpoints again and compare with metrics/
 	@$(PULL)
+	@dvc repro --quiet preprocess
 	@python -m scripts.verify
 
 publish: $(VENV)/.installed-$(RUN)  ## put the weights of the listed variants in checkpoints/
@@ -99,11 +102,11 @@ PARTS ?=
 speed: $(VENV)/.installed-dev  ## measure speed, an hour: PARTS="implementations depths ..."
 	@python -c "import torch" 2>/dev/null || \
 		python -m pip install --quiet --require-hashes -r requirements/speed.lock || \
-		echo "PyTorch is not installed, so the tables omit it; speed/README.md says where to find it"
+		echo "PyTorch is not installed, so only its row is empty; speed/README.md says where to find it"
 	@python -m speed $(PARTS)
 
 faults: $(VENV)/.installed-dev  ## kill runs, try bad inputs, 10 minutes: PARTS="kills jax inputs"
-	@python -m faults $(PARTS)
+	@GPU=$${GPU:-0} python -m faults $(PARTS)
 
 cluster-test: $(VENV)/.installed-dev $(VENV)/.installed-cluster  ## run the tests that need Ray
 	@python -m pytest tests/cluster

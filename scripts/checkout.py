@@ -71,5 +71,5 @@ def environment(checkout: Path) -> dict[str, str]:
         **elsewhere(os.environ),
         "PATH": path,
         "DVC_NO_ANALYTICS": "1",
-        "DVC_SITE_CACHE_DIR": str(checkout / ".dvc" / "tmp" / "site"),
+        "DVC_SITE_CACHE_DIR": str(checkout.resolve() / ".dvc" / "tmp" / "site"),
     }

@@ -94,8 +94,9 @@ def reproduce(folder: Path) -> None:
 def commit(folder: Path) -> None:
     """Commit everything in a copy, as an author of its own."""
     git("add", ".", cwd=folder)
-    author = ("-c", "user.name=The demo", "-c", "user.email=demo@localhost")
-    git(*author, "commit", "--quiet", "-m", "The demo's results", cwd=folder)
+    settings = ("user.name=The demo", "user.email=demo@localhost", "commit.gpgsign=false")
+    options = [word for setting in settings for word in ("-c", setting)]
+    git(*options, "commit", "--quiet", "--no-verify", "-m", "The demo's results", cwd=folder)
 
 
 def main(arguments: argparse.Namespace) -> None:

@@ -23,7 +23,7 @@ class Timed(NamedTuple):
     variant: str
     device: str
     gpu: bool
-    seconds: float  # per epoch
+    seconds: float  # per epoch, with all that comes between epochs
     version: int  # of the network: the two differ in seconds per multiply-add
     multiply_adds: int
 
@@ -67,7 +67,7 @@ def timed(folder: Path = MODELS) -> list[Timed]:
                     identity.variant,
                     identity.device.name,
                     identity.device.gpu,
-                    record.seconds_per_epoch,
+                    record.total_seconds / record.epochs,
                     identity.parameters.network.version,
                     multiply_adds(identity.parameters.network),
                 )
@@ -79,16 +79,17 @@ def estimate(trainings: Iterable[Variant], known: Iterable[Timed]) -> str:
     """How long trainings take here, and which measurements that follows from; empty if unknown.
 
     Each follows from the training on this device, or on another if there is none, of a network of
-    the same version if there is one, that is nearest in multiply-adds. Evaluations between epochs
-    are not counted.
+    the same version if there is one, that is nearest in multiply-adds. Epochs that an interrupted
+    training has already done are counted, too.
     """
-    measured, backend = list(known), os.environ.get("KERAS_BACKEND", "tensorflow")
-    if not measured:
-        return ""
+    variants, backend = list(trainings), os.environ.get("KERAS_BACKEND", "tensorflow")
     gpu = has_nvidia_driver() and not gpu_unwanted(backend)
-    here = [each for each in measured if each.gpu == gpu and (gpu or each.device == cpu_name())]
+    measured = [each for each in known if each.gpu == gpu]  # a CPU says nothing about a GPU
+    if not measured or not variants:
+        return ""
+    here = [each for each in measured if gpu or each.device == cpu_name()]
     seconds, used = 0.0, dict[str, None]()
-    for variant in trainings:
+    for variant in variants:
         own, version = multiply_adds(variant.network), variant.network.version
         devices = here or measured
         among = [each for each in devices if each.version == version] or devices

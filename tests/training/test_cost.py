@@ -43,14 +43,15 @@ def test_the_nearest_network_on_this_device_is_scaled_by_multiply_adds(
     assert cost.estimate([variant] * 2, known) == "about 2 h 0 min, judging by large on here"
     assert cost.estimate([variant], known[:1]) == "about 3 min, judging by other on elsewhere"
     assert cost.estimate([variant], known[3:4]) == "about 30 min, judging by v2 on here"
-    assert cost.estimate([variant], []) == ""
+    assert cost.estimate([variant], []) == cost.estimate([], known) == ""
     monkeypatch.setattr(cost, "has_nvidia_driver", lambda: True)
     monkeypatch.setenv("GPU", "1")
     assert cost.estimate([variant], known) == "about 3 min, judging by gpu on here"
+    assert cost.estimate([variant], known[:4]) == ""  # a CPU says nothing about a GPU
 
 
 def test_records_on_synthetic_images_and_damaged_ones_say_nothing(tmp_path: Path) -> None:
-    run = make_run(device=make_device("here", gpu=False), seconds=12.5)
+    run = make_run(device=make_device("here", gpu=False))
     text = run.training.model_dump_json(by_alias=True)
     for name, content in (
         ("model/seed0", text),
@@ -60,7 +61,8 @@ def test_records_on_synthetic_images_and_damaged_ones_say_nothing(tmp_path: Path
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / RECORD).write_text(content, encoding="utf-8")
     network = run.training.identity.parameters.network
-    expected = Timed("model", "here", False, 12.5, 1, cost.multiply_adds(network))
+    seconds = run.training.total_seconds / run.training.epochs
+    expected = Timed("model", "here", False, seconds, 1, cost.multiply_adds(network))
     assert cost.timed(tmp_path) == [expected]
     shutil.rmtree(tmp_path / "model")
     assert cost.timed(tmp_path) == []
