@@ -35,7 +35,7 @@ from scripts.table import ORIGINAL
 RESULTS = Path(__file__).with_name("results.json")
 COUNTS = {2: 2, 8: 8, 32: 32, 100: 8}  # trainings: how many of them at a time
 EPOCHS, SECONDS = 10, 3.0  # of a simulated training, and per epoch
-STATE, MODEL = 6_600_000, 1_100_000  # bytes: about those of ResNet20v1
+STATE, MODEL = 6_600_000, 1_100_000  # bytes: two states of ResNet20v1, and its checkpoint
 REAL = {**ONE_THREAD, "SAVE_SECONDS": "0"}
 KILLS = ("node", "worker", "driver") * 2 + ("SIGTERM", "SIGHUP", "SIGINT")
 

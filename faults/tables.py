@@ -12,8 +12,9 @@ INTRODUCTION = (
     "started again. Weights (as arrays), histories, metrics and predictions must then equal those "
     "of an undisturbed run, apart from times.",
     "**Bad inputs and I/O failures.** Real commands get bad inputs, full disks (a tmpfs, which "
-    "needs root) and read-only folders. Each must fail with one line, or warn and continue, and "
-    "the SHA-256 of every file must be unchanged.",
+    "needs root) and read-only folders. A command that must fail prints one line and changes "
+    "no file, by their SHA-256, except that a training may save its state. The others must go on, "
+    "and the table has the line that is checked.",
     "**Nodes and drivers of a cluster.** `python -m cluster.measure kills` kills them, and "
     "[cluster/README.md](../cluster/README.md#when-something-ends) lists the kills.",
 )
@@ -49,7 +50,7 @@ def _kill_rows(records: Sequence[Mapping[str, Any]], suffix: str) -> list[list[s
         (record["what"], record["moment"]) for record in records if not record["differences"]
     )
     rows = [
-        [f"SIGKILL of {what}{suffix}: {moment}", str(count), str(passed[what, moment])]
+        [f"SIGKILL of {what}{suffix}, {moment}", str(count), str(passed[what, moment])]
         for (what, moment), count in sorted(killed.items())
     ]
     total = [f"**all kills{suffix}**", f"**{len(records)}**", f"**{sum(passed.values())}**"]

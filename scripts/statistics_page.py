@@ -50,8 +50,8 @@ RULE = (
 )
 SIMULATION = (
     "## The simulation",
-    "The images of each comparison are drawn. How difficult an image is, is normally distributed "
-    "in logits, with a standard deviation of 4.5, so that seeds of 86 % disagree on 9 % of the "
+    "The images of each comparison are drawn. The difficulty of an image, in logits, is normally "
+    "distributed with a standard deviation of 4.5, so that seeds of 86 % disagree on 9 % of the "
     "images, as those of ResNet20v1-short do. Both sides find the same images difficult (*same*), "
     "nearly the same (*correlated*, 0.95), or *independent* ones. A seed is better or worse on all "
     "images, so that the accuracies of the seeds, on given images, have the given standard "
@@ -73,7 +73,7 @@ TIMES = (
 )
 EQUIVALENCE = (
     "Called equivalent where the accuracies differ by exactly the margin of 0.5 points, the "
-    "largest over all cells with and without images: {worst_equivalent:.1f} % at most.",
+    "largest over all cells with and without images: {worst_equivalent:.1f} %.",
 )
 POWER = (
     "## What is found",

@@ -20,15 +20,15 @@ INTRODUCTION = (
     "training of `python -m stages.train`. **original** is Keras' `fit` with "
     "`ImageDataGenerator`, as in the original, with settings that favour it "
     "(`speed/original.py`). **pytorch** is a plain, fast PyTorch loop with data and augmentation "
-    "on the device (`speed/pytorch.py`). Epochs are timed without startup and compilation. A "
-    "ratio is of the times in the same round: the median, with the minimum and maximum; above 1 "
-    "ours is faster.",
+    "on the device (`speed/pytorch.py`). Epochs are timed without startup and compilation. "
+    "The speedup is the other's time divided by ours in the same round: the median, with the "
+    "minimum and maximum.",
     "PyTorch is installed only for this, from `requirements/speed.lock`: its CPU build for Python "
     "3.11 on x86-64 Linux, which is on PyTorch's own package index (set `PIP_EXTRA_INDEX_URL` to "
     "it). On other machines, install PyTorch into `.venv` as pytorch.org describes. Where it is "
     "missing, the table says so.",
-    "The lower bound is the larger of two times: that of an epoch's arithmetic at the measured "
-    "rate of matrix products, and that of its memory traffic at the measured bandwidth. "
+    "The bound of an epoch is the larger of two times: that of its arithmetic at the measured rate "
+    "of matrix products, and that of its memory traffic at the measured bandwidth. "
     "`speed/floor.py` defines both.",
 )
 

@@ -12,11 +12,11 @@ RENDERED = (
     "This page is rendered by `dvc repro report` (`python -m stages.report`); do not edit it."
 )
 READING = (
-    "Accuracies are percentages of all test images, measured with the saved checkpoints. An "
-    "accuracy marked (3 seeds) is the mean ± the sample standard deviation of three runs that "
-    "differ only in their seed; a single seed has no spread. n sets the depth of the network: "
-    "6n+2 in v1 and 9n+2 in v2. Near 92 %, the choice of 10,000 test images alone "
-    "gives an accuracy a standard deviation of 0.27 points.",
+    "Accuracies are percentages of all test images, measured with the saved checkpoints, except "
+    f"those marked {ON_TEST_SET}, which are from the scores during training. An accuracy marked "
+    "(3 seeds) is the mean ± the sample standard deviation of three runs that differ only in their "
+    "seed; a single seed has no spread. n sets the depth of the network: 6n+2 in v1 and 9n+2 in "
+    "v2. At 92 %, an accuracy on 10,000 test images has a standard error of 0.27 points.",
     "s/epoch is the median over all epochs but the first, then over the seeds, on the device in "
     "the row. Parameters include those that are not trained. "
     f"{NONE}: no result. {NOT_BUILDABLE}, as in the original: no n gives this depth, the paper has "
@@ -37,7 +37,7 @@ READING = (
 OTHERS = "Results of others with several seeds"  # a table, and a column of ours
 OTHERS_COLUMN = "Others' results"
 AGREEMENT = (
-    "A published result says whether ours agrees with it if both have the same network, form, "
+    "Our row says whether it agrees with a published result if both have the same network, form, "
     "recipe, augmentation and protocol: the last epoch is compared with the last epoch, and the "
     "best epoch on the test set with our column †. *differs*: a t test at 5 % finds a difference. "
     "*agrees*: the difference is smaller than 0.5 points (two one-sided tests at 5 %). *cannot "
@@ -90,9 +90,8 @@ SCORES = (
     "over the seeds; numbers of epochs differ, so compare rows with the same number."
 )
 ON_TEST = (
-    f"{ON_TEST_SET} The accuracy at the best epoch on the test set, to be compared with the "
-    "original's results, which were chosen the same way. As an estimate for new images it is too "
-    "high."
+    f"{ON_TEST_SET} The accuracy at the best epoch on the test set. As an estimate for new images "
+    "it is too high."
 )
 OUTDATED = (
     f"{STALE} Stale: trained with other code or parameters than those of this commit, or with a "
