@@ -166,7 +166,7 @@ def test_problems_are_counted_and_shown() -> None:
         "inputs": {**place, "records": [refused, failed, skipped]},
     }
     page = tables.page(result)
-    assert "| SIGKILL of `python -m stages.train`: during an epoch | 2 | 1 |" in page
+    assert "| SIGKILL of `python -m stages.train`, during an epoch | 2 | 1 |" in page
     assert "| **bad inputs and I/O failures** | **2** | **1** |" in page
     assert "| a\\|b | `python -m stages.train` | `` train: `a\\|b` `` |" in page
     assert "**problem: lost: metrics/x**" in page
