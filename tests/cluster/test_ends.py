@@ -169,19 +169,25 @@ def test_a_terminal_that_is_closed_lets_trainings_save(cluster: Cluster, tmp_pat
     assert not (tmp_path / ".ray" / "auth_token").exists()
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="mounts a small file system")
-def test_no_space_for_a_state_in_the_checkout(cluster: Cluster, tmp_path: Path) -> None:
+def test_a_state_that_cannot_be_written(cluster: Cluster, tmp_path: Path) -> None:
+    """There is no space for it, or, as only root can mount such a disk, no permission."""
     checkout = simulated.write(tmp_path, epochs=2000, state_bytes=300_000)
-    (checkout / ".resume").mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=200k", "none", str(checkout / ".resume")]
-    subprocess.run(mount, check=True)
+    states = checkout / ".resume"
+    (states / "locks").mkdir(parents=True)
+    if mounted := os.getuid() == 0:
+        mount = ["mount", "-t", "tmpfs", "-o", "size=200k", "none", str(states)]
+        subprocess.run(mount, check=True)
+    else:
+        states.chmod(0o500)
     try:
         printed = drive(checkout, cluster).end(1)
     finally:
-        subprocess.run(["umount", "--lazy", checkout / ".resume"], check=True)
-    assert re.fullmatch(
-        r"cluster: \S+: No space left on device, with 1 training left; the next start resumes",
-        printed.splitlines()[-1],
-    ), printed
+        if mounted:
+            subprocess.run(["umount", "--lazy", states], check=True)
+        else:
+            states.chmod(0o700)
+    reason = "No space left on device" if mounted else "Permission denied"
+    last = rf"cluster: \S+: {reason}, with 1 training left; the next start resumes"
+    assert re.fullmatch(last, printed.splitlines()[-1]), printed
     assert "Traceback" not in printed
     assert not training_processes(cluster.folder)
