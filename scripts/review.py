@@ -9,6 +9,7 @@ import argparse
 import hashlib
 import math
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -25,6 +26,7 @@ from resnet.training import history
 from scripts.sides import Revision, revision
 
 FAIL_ON = ("worse", "stale")
+MODULE = re.compile(r"(\w{1,50}/){1,5}\w{1,50}\.py", re.ASCII)  # not any path that a file names
 MOST_FILES = 100  # of code that a training may name: each is read from git
 
 
@@ -92,7 +94,7 @@ def _stale(side: Revision, variant: str, results: Results) -> Iterator[str]:
     elif not side.broken and variant not in side.listed():
         known = same_bits.parse(text, side.name) if (text := side.reader(same_bits.PATH)) else []
         recorded = [run.training.identity.code for run in results.runs]
-        paths = {path for hashes in recorded for path in hashes if ".." not in Path(path).parts}
+        paths = {path for hashes in recorded for path in hashes if MODULE.fullmatch(path)}
         texts = {path: side.reader(Path(path)) for path in sorted(paths)[:MOST_FILES]}
         now = {p: hashlib.sha256(t.encode()).hexdigest() for p, t in texts.items() if t is not None}
         if not all(same_bits.same_code(variant, hashes, now, known) for hashes in recorded):

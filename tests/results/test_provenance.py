@@ -192,6 +192,23 @@ def test_an_unlisted_variant_that_was_trained_with_other_code(clone: Path) -> No
     assert not [each for each in stale(clone, "main") if line in each]
     (clone / "resnet" / "model.py").write_text("# edited")
     assert [each for each in stale(clone, "main") if line in each]
+    for name in ("../../etc/passwd", "a\0b.py", "\ud800.py", "x" * 200_000 + ".py"):
+        for run in values["runs"]:
+            run["training"]["identity"]["code"] = {name: trained_with}
+        path.write_text(json.dumps(values))
+        git(
+            clone,
+            "-c",
+            "user.name=a",
+            "-c",
+            "user.email=b",
+            "commit",
+            "--quiet",
+            "--all",
+            "-m",
+            "x",
+        )
+        assert [each for each in stale(clone, "HEAD~1", "HEAD") if line in each]
 
 
 def test_the_name_of_a_stage_has_no_effect(clone: Path) -> None:
