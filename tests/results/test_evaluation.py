@@ -181,6 +181,13 @@ for seed, row in enumerate(files.correct):
 """
 
 
+@pytest.mark.usefixtures("trained")
+def test_predictions_that_are_not_finite_are_refused(test_split: Split) -> None:
+    test_split.images[0] = np.nan
+    with pytest.raises(BenchmarkError, match=r"last\.keras: its predictions are not finite"):
+        score_variant("model", [0], test_split)
+
+
 def test_many_checkpoints_in_one_process_log_nothing(trained: Path, test_split: Split) -> None:
     """As evaluate and verify score them; TensorFlow takes it for one function that is retraced."""
     synthetic.write(cifar10.FOLDER, IMAGES, IMAGES, seed=0)

@@ -83,6 +83,11 @@ def test_an_accuracy_that_the_errors_contradict_is_refused() -> None:
         Evaluation.model_validate(evaluation(accuracy=92.0))
 
 
+def test_a_number_of_errors_that_no_float_holds_is_refused() -> None:
+    with pytest.raises(ValueError, match="less than or equal to 1000000000"):
+        Evaluation.model_validate(evaluation(errors=10**400))
+
+
 @pytest.mark.parametrize(("key", "total"), [("images", 10_001), ("errors", 851)])
 def test_classes_that_do_not_add_up_are_refused(key: str, total: int) -> None:
     changed = evaluation()

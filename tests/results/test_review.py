@@ -7,6 +7,7 @@ import pytest
 
 from resnet.results import review
 from resnet.results.review import Row, Side
+from resnet.results.review_page import Code, differing_code
 from resnet.variant import Network
 from tests.support.results import (
     HELD_OUT,
@@ -140,6 +141,21 @@ def test_seconds(after: Side, verdict: str, remark: str) -> None:
     before = timed(15.0, 15.1, 15.2)
     row = judged(review.seconds_row("model", before, after, synthetic_changed=False))
     assert (row.verdict, row.remark) == (verdict, remark)
+
+
+def test_times_with_other_environment_variables_are_not_compared() -> None:
+    before, after = timed(15.0, 15.1), timed(12.0, 12.1)
+    after.results.runs[1].training.identity.environment["OMP_NUM_THREADS"] = "1"
+    row = judged(review.seconds_row("model", before, after, synthetic_changed=False))
+    assert row.verdict == "not comparable"
+    assert row.remark == "different environment variables, e.g. the number of threads"
+
+
+def test_code_of_all_seeds_is_compared() -> None:
+    before, after = timed(15.0, 15.1).results, timed(15.0, 15.1).results
+    assert differing_code(before, after) == Code((), ("stages/train.py",))
+    after.runs[1].training.identity.code["stages/train.py"] = "f" * 64
+    assert differing_code(before, after) == Code(("stages/train.py",), ())
 
 
 def test_the_difference_of_times_is_that_of_the_means_shown() -> None:

@@ -70,6 +70,7 @@ def test_what_cannot_be_compared_is_refused_before_it_is_trained(checkout: Path)
         (("ResNet3v3", "0"), "'ResNet3v3' is no section of params.yaml: model, "),
         (("model", "4"), "metrics/ has no results of model with seed 4"),
         (("model", "0", "--epochs", "4"), "--epochs is 4: must be from 1 to 3"),
+        (("model", "0", "--epochs", "0"), "--epochs is 0: must be from 1 to 3"),
     ):
         command = ("python", "-m", "scripts.retrain", *arguments)
         printed = run(checkout, *command, ok=False)
