@@ -12,7 +12,6 @@ import re
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from resnet import params
 from resnet.data import archive, cifar10, synthetic
@@ -48,8 +47,9 @@ def fetch(
 
     They come from `local`, the path of an archive or a folder. Where it is empty, they stay if they
     are in `target` already, or come from `cache` or from the URLs. Raises BenchmarkError with what
-    was wrong with each source, and where synthetic images would replace files of which there is no
-    copy in the cache; `target` is then unchanged.
+    was wrong with each source, and where `target` has a file that would be lost: one that is not a
+    member's, or, for synthetic images, one of which the cache has no copy. `target` is then
+    unchanged.
     """
     if data.source == "synthetic":
         _refuse_to_lose(target, cache)
@@ -59,9 +59,15 @@ def fetch(
             f"{target}: {sizes.train_images:,} synthetic images for training, "
             f"{sizes.test_images:,} for testing"
         )
-    elif local:
-        source = Path(local).expanduser()
-        archive.extract_members(source, target, members, name=f"CIFAR10_ARCHIVE={local}")
+        return
+    _refuse_others(target, members)
+    if local:
+        name = f"CIFAR10_ARCHIVE={local}"
+        try:
+            source = Path(local).expanduser()
+        except RuntimeError as error:  # ~name of a user whom the system does not know
+            raise BenchmarkError(f"{name}: {error}") from error
+        archive.extract_members(source, target, members, name=name)
         print(f"{target}: extracted from {local}")
     elif _is_complete(target, members):
         print(f"{target}: already complete")
@@ -76,8 +82,17 @@ def _is_complete(target: Path, members: Mapping[str, cifar10.Member]) -> bool:
         cifar10.check_official(target, members)
     except BenchmarkError:
         return False
-    names = {path.name for path in target.iterdir() if not LEFT_BEHIND.fullmatch(path.name)}
-    return names == set(members)
+    return True
+
+
+def _refuse_others(target: Path, members: Mapping[str, cifar10.Member]) -> None:
+    """Raise BenchmarkError where `target` has a file that is not a member's, e.g. someone's notes.
+
+    It would be part of the stage's output, and replacing the folder would delete it.
+    """
+    for path in sorted(target.iterdir()) if target.is_dir() else ():
+        if path.name not in members and not LEFT_BEHIND.fullmatch(path.name):
+            raise BenchmarkError(f"{path} is not a file of CIFAR-10: move it elsewhere")
 
 
 def _from_cache(
@@ -149,7 +164,7 @@ def _from_urls(urls: tuple[str, ...], target: Path, members: Mapping[str, cifar1
                 file.unlink(missing_ok=True)
                 continue
             print(f"{target}: extracted from {url}")
-            shutil.rmtree(downloads)
+            shutil.rmtree(downloads, ignore_errors=True)  # NFS keeps the lock until it is closed
             return
     raise BenchmarkError(
         f"no URL of data.urls has {target.name}: {'; '.join(failures) or 'there is no URL'}; "
@@ -159,8 +174,8 @@ def _from_urls(urls: tuple[str, ...], target: Path, members: Mapping[str, cifar1
 
 def _file_name(url: str) -> str:
     """A file name that is unique to the URL and the same in the next run."""
-    path = Path(urlsplit(url).path)
-    stem = re.sub(r"[^A-Za-z0-9.-]", "_", path.name)[:100]
+    last = re.split("[?#]", url)[0].rpartition("/")[2]
+    stem = re.sub(r"[^A-Za-z0-9.-]", "_", last)[:100]
     return f"{stem}-{hashlib.sha256(url.encode()).hexdigest()[:8]}"
 
 

@@ -84,18 +84,37 @@ def test_its_connections_are_recorded(tmp_path: Path, packed: bytes) -> None:
     assert connected[0].command.endswith("-m stages.fetch")
 
 
-@pytest.mark.parametrize("change", ["more", "other", "missing"])
+@pytest.mark.parametrize("change", ["other", "missing"])
 def test_an_incomplete_folder_is_fetched_again(data: Path, packed: bytes, change: str) -> None:
+    path = data / FOLDER.name / "test_batch"
     with Site(serve(packed)) as site:
         fetch(data, site.url)
-        path = (
-            data
-            / FOLDER.name
-            / {"more": "more", "other": "test_batch", "missing": "test_batch"}[change]
-        )
-        path.write_bytes(b"x") if change != "missing" else path.unlink()
+        path.write_bytes(b"x") if change == "other" else path.unlink()
         fetch(data, site.url)
     assert len(site.requests) == 2
+
+
+@pytest.mark.parametrize("source", ["there", "url", "local"])
+def test_a_file_of_others_in_the_folder_is_not_deleted(
+    data: Path, tmp_path: Path, packed: bytes, source: str
+) -> None:
+    notes = data / FOLDER.name / "notes.txt"
+    local = tmp_path / "packed.tar.gz" if source == "local" else ""
+    with Site(serve(packed)) as site:
+        fetch(data, site.url)
+        notes.write_text("mine")
+        (data / FOLDER.name / ".DS_Store").touch()
+        if source == "url":
+            (data / FOLDER.name / "test_batch").unlink()
+        before = files(data)
+        with pytest.raises(BenchmarkError) as caught:
+            fetch(data, site.url, local=local)
+        assert str(caught.value) == f"{notes} is not a file of CIFAR-10: move it elsewhere"
+        assert files(data) == before
+        assert len(site.requests) == 1
+        notes.unlink()
+        (data / FOLDER.name / ".DS_Store").unlink()
+        fetch(data, site.url, local=local)
 
 
 def wrong_file() -> bytes:
@@ -152,6 +171,16 @@ def test_no_source(data: Path, packed: bytes) -> None:
         ] == [50_000]
         fetch(data, wrong.url, breaks.url)
     assert breaks.ranges()[-1] == "bytes=50000-"
+
+
+def test_a_url_that_is_none(data: Path) -> None:
+    with pytest.raises(BenchmarkError, match=r"http://\[x/a.tar.gz: .*CIFAR10_ARCHIVE"):
+        fetch(data, "http://[x/a.tar.gz")
+
+
+def test_a_local_path_of_a_user_who_does_not_exist(data: Path) -> None:
+    with pytest.raises(BenchmarkError, match=r"^CIFAR10_ARCHIVE=~nobody-here/x: .*home"):
+        fetch(data, local="~nobody-here/x")
 
 
 def test_no_url(data: Path) -> None:
