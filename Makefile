@@ -19,6 +19,8 @@ endif
 endif
 endif
 endif
+# without its Python, e.g. of a system that was upgraded, .venv is made again with all packages
+$(shell test -x $(BIN)/python || rm -f $(VENV)/.installed-*)
 # GPU=1 installs TensorFlow's CUDA packages, GPU=0 does not; the default asks for an NVIDIA driver
 GPU ?= $(if $(shell command -v nvidia-smi 2>/dev/null),1,0)
 RUN := $(if $(filter 1,$(GPU)),gpu,run)
@@ -33,6 +35,7 @@ PULL = python -m scripts.checkpoints pull
 .PHONY: help demo test check format reproduce table retrain verify publish same-bits review \
 	simulate plots experiments merge speed faults cluster-test lock clean
 .DEFAULT_GOAL := help
+.NOTPARALLEL:
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -99,7 +102,7 @@ merge: $(VENV)/.installed-$(RUN)  ## resolve `git merge` of two branches that tr
 	@python -m scripts.merge
 
 PARTS ?=
-speed: $(VENV)/.installed-dev  ## measure speed, an hour: PARTS="implementations depths ..."
+speed: $(VENV)/.installed-$(RUN) $(VENV)/.installed-dev  ## measure speed, 1 hour: PARTS="depths"
 	@python -c "import torch" 2>/dev/null || \
 		python -m pip install --quiet --require-hashes -r requirements/speed.lock || \
 		echo "PyTorch is not installed, so only its row is empty; speed/README.md says where to find it"

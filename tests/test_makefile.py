@@ -43,6 +43,29 @@ def test_a_python_that_cannot_make_an_environment_leaves_none(folder: Path) -> N
     assert not (folder / ".venv").exists()
 
 
+def test_an_environment_whose_python_is_gone_is_installed_again(folder: Path) -> None:
+    (folder / "requirements").mkdir()
+    (folder / "requirements" / "run.lock").touch()
+    (folder / ".venv" / "bin").mkdir(parents=True)
+    python = folder / ".venv" / "bin" / "python"
+    python.symlink_to(sys.executable)
+    (folder / ".venv" / ".installed-run").touch()
+    install = "-r requirements/run.lock"
+    assert install not in make(folder, "-n", "GPU=0", "verify").stdout
+    python.unlink()
+    python.symlink_to(folder / "gone")
+    assert install in make(folder, "-n", "GPU=0", "verify").stdout
+
+
+def test_speed_has_the_packages_of_a_gpu(folder: Path) -> None:
+    (folder / "requirements").mkdir()
+    for name in ("run", "gpu", "dev"):
+        (folder / "requirements" / f"{name}.lock").touch()
+    for gpu, expected in (("0", ["run", "dev"]), ("1", ["gpu", "dev"])):
+        printed = make(folder, "-n", f"GPU={gpu}", "speed").stdout
+        assert re.findall(r"-r requirements/(run|gpu|dev)\.lock", printed) == expected
+
+
 def test_an_environment_of_another_python_than_asked_for_is_refused(folder: Path) -> None:
     config = folder / ".venv" / "pyvenv.cfg"
     config.parent.mkdir()

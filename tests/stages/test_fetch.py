@@ -173,19 +173,13 @@ def test_no_source(data: Path, packed: bytes) -> None:
     assert breaks.ranges()[-1] == "bytes=50000-"
 
 
-def test_a_url_that_is_none(data: Path) -> None:
-    with pytest.raises(BenchmarkError, match=r"http://\[x/a.tar.gz: .*CIFAR10_ARCHIVE"):
-        fetch(data, "http://[x/a.tar.gz")
-
-
-def test_a_local_path_of_a_user_who_does_not_exist(data: Path) -> None:
-    with pytest.raises(BenchmarkError, match=r"^CIFAR10_ARCHIVE=~nobody-here/x: .*home"):
-        fetch(data, local="~nobody-here/x")
-
-
-def test_no_url(data: Path) -> None:
+def test_a_url_or_a_path_that_is_none(data: Path) -> None:
     with pytest.raises(BenchmarkError, match=r"there is no URL; .*CIFAR10_ARCHIVE"):
         fetch(data)
+    with pytest.raises(BenchmarkError, match=r"http://\[x/a.tar.gz: .*CIFAR10_ARCHIVE"):
+        fetch(data, "http://[x/a.tar.gz")
+    with pytest.raises(BenchmarkError, match=r"^CIFAR10_ARCHIVE=~no-such-user/x: .*home"):
+        fetch(data, local="~no-such-user/x")
 
 
 def test_a_local_archive_or_folder_comes_first(data: Path, tmp_path: Path, packed: bytes) -> None:
