@@ -44,22 +44,23 @@ VARIABLES = (  # those of docs/environment.md that a training reads and that are
 
 def main(arguments: argparse.Namespace) -> None:
     """Train, evaluate and report; raises BenchmarkError at the end if a training failed."""
-    logging.getLogger("dvc").setLevel(logging.WARNING)  # asking it what is stale is no event
+    logging.getLogger("dvc").setLevel(logging.WARNING)  # hides what `stale` would log
     connection.check_address(arguments.address)
     asked, versions = Slots.from_environment(), _versions()
-    settings = params.load()
-    variants, seeds = list(settings.variants), list(settings.seeds)
-    if arguments.command == "table":
-        variants = list(dict.fromkeys(arguments.variants)) or list(table.ORIGINAL)
-        settings = table.add_to_listed(variants, arguments.seeds)
-        seeds = arguments.seeds or seeds
-    wanted = [Name(variant, seed) for variant in variants for seed in seeds]
     with ExitStack() as stack:
-        checkout.hold(stack)
+        checkout.hold(stack)  # before params.yaml is edited, which another driver reads at its end
+        settings = params.load()
+        variants, seeds = list(settings.variants), list(settings.seeds)
+        if arguments.command == "table":
+            variants = list(dict.fromkeys(arguments.variants)) or list(table.ORIGINAL)
+            settings = table.add_to_listed(variants, arguments.seeds)
+            seeds = arguments.seeds or seeds
+        wanted = [Name(variant, seed) for variant in variants for seed in seeds]
         table.dvc("repro", "--quiet", "preprocess")
         failed = train(arguments.address, asked, versions, settings, wanted)
-        missing = checkout.stale(wanted)
-        if arguments.command == "reproduce" and not missing:
+        stale = checkout.stale()
+        missing = [name for name in stale if name in wanted]
+        if arguments.command == "reproduce" and not stale:  # else it would train here
             table.dvc("repro")
         else:
             trained = [name.stage for name in wanted if name not in missing]
@@ -67,6 +68,10 @@ def main(arguments: argparse.Namespace) -> None:
                 table.dvc("repro", *trained)
             table.evaluate(variants)
     reasons = dict.fromkeys(missing, "its inputs have changed since it started") | failed
+    if arguments.command == "reproduce":
+        added = [name for name in stale if name not in wanted]
+        reasons |= dict.fromkeys(added, "params.yaml has listed it since then")
+        wanted += added
     if reasons:
         listed = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
         raise BenchmarkError(f"{len(reasons)} of {len(wanted)} not trained: {listed}")
@@ -111,7 +116,7 @@ def train(
         inputs = put_inputs([stages[name] for name in names])
         workers = Workers(inputs, slots, versions, console)
         values, removed = checkout.environment(VARIABLES)
-        if not asked.gpu:  # in whatever way that was said
+        if not asked.gpu:  # however that was requested
             values["GPU"] = "0"
         if slots.gpu and slots.per_gpu > 1:
             values[PREALLOCATE] = os.environ.get(PREALLOCATE, "false")

@@ -2,9 +2,10 @@
 
 import hashlib
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import yaml
 
 from cluster.events import State
+from cluster.states import STATE
 from resnet import params
 from resnet.errors import BenchmarkError
 from resnet.files import exclusive_lock, replaced, sha256
@@ -26,6 +28,8 @@ LEASH = "cluster/leash.py"  # see worker.py
 CODE = ("resnet/**/*.py", "stages/*.py", LEASH)  # also what is not among the deps, e.g. errors.py
 ALWAYS = ("dvc.yaml", ".dvcignore")  # DVC's .dvcignore counts in the hash of a folder
 TEMPORARY = Path(".dvc/tmp/cluster")
+OBJECT = re.compile(r"files/md5/([0-9a-f]{2})/([0-9a-f]{30}(?:\.dir)?)")  # in DVC's cache
+RUN = re.compile(r"runs/[0-9a-f]{2}/[0-9a-f]{64}/[0-9a-f]{64}")
 DRIVER = "another driver, {holder}, trains from this checkout; wait for it, or end it with `kill`"
 
 
@@ -46,12 +50,12 @@ def hold_outputs(locks: ExitStack, names: Iterable[Name]) -> None:
         locks.enter_context(exclusive_lock(resume.root() / "locks" / output, busy))
 
 
-def stale(wanted: Collection[Name]) -> list[Name]:
-    """Those of the trainings that `dvc repro` would run, by DVC's own comparison."""
+def stale() -> list[Name]:
+    """The trainings that `dvc repro` would run, by DVC's own comparison."""
     from dvc.repo import Repo
 
     with Repo(".") as repo:
-        return [name for name in pending.pending(repo) if name in wanted]
+        return pending.pending(repo)
 
 
 def log(name: str) -> Path:
@@ -91,7 +95,7 @@ def params_for(text: str, name: Name) -> str:
 
 
 def states(name: Name) -> dict[str, bytes]:
-    """The files below .resume/ of a training, under whatever conditions they were saved."""
+    """The files below .resume/ of a training, saved under any conditions."""
     found = {}
     root = resume.root()
     for folder in root.glob(f"{name.variant}-seed{name.seed}-*"):
@@ -121,7 +125,9 @@ def states_kind(settings: Params, name: Name) -> str | None:
 def save_state(name: Name, state: State) -> None:
     """Write a file that a training saved, and remove the states that it replaced."""
     folder = _folder(name, state.folder)
-    with replaced(folder / Path(state.name).name) as partial:
+    if not STATE.fullmatch(state.name):
+        raise BenchmarkError(f"{state.name!r} is not the name of a state")
+    with replaced(folder / state.name) as partial:
         partial.write_bytes(state.content)
     for path in folder.glob("epoch*.npz"):
         if path.name not in state.kept:
@@ -135,7 +141,7 @@ def remove_states(name: Name, folder: str) -> None:
 
 def _folder(name: Name, folder: str) -> Path:
     """A folder below .resume/, which a node names; it must be one of this training."""
-    if not folder.startswith(f"{name.variant}-seed{name.seed}-") or Path(folder).name != folder:
+    if not re.fullmatch(rf"{re.escape(name.variant)}-seed{name.seed}-\w+", folder):
         raise BenchmarkError(f"{folder!r} is not a folder of {name}'s states")
     return resume.root() / folder
 
@@ -149,11 +155,10 @@ def add_to_cache(repo: Any, files: Mapping[str, bytes]) -> None:
 
     objects, runs = dict[str, bytes](), dict[Path, bytes]()
     for path, content in files.items():
-        kind, *rest = Path(path).parts
-        if kind == "runs" and len(rest) == 3:
-            runs[Path(*rest)] = content
-        elif kind == "files" and len(rest) == 3:
-            oid = rest[1] + rest[2]
+        if RUN.fullmatch(path):
+            runs[Path(path).relative_to("runs")] = content
+        elif match := OBJECT.fullmatch(path):
+            oid = "".join(match.groups())
             if hashlib.md5(content).hexdigest() != oid.removesuffix(".dir"):
                 raise BenchmarkError(f"{path} came damaged: its MD5 is not its name")
             objects[oid] = content

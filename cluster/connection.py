@@ -72,7 +72,7 @@ class Node(NamedTuple):
 
 
 def check_address(address: str) -> None:
-    """Raise BenchmarkError for an address that is none, or where nothing answers."""
+    """Raise BenchmarkError for a malformed address, or where nothing answers."""
     if find_spec("ray") is None:  # not imported before connect: it reads its settings then
         raise BenchmarkError(
             "Ray is not installed: run `pip install --require-hashes -r "
@@ -92,7 +92,7 @@ def check_address(address: str) -> None:
             s.sendall(HTTP2)
             answer = s.recv(9)
         reason = "" if answer[3:4] == HTTP2_SETTINGS else "what answers there is not Ray"
-    except (OSError, OverflowError) as error:
+    except (OSError, OverflowError, UnicodeError) as error:  # of a name or port that cannot be
         reason = getattr(error, "strerror", None) or str(error)
     if reason:
         raise BenchmarkError(

@@ -69,7 +69,7 @@ class Killed(NamedTuple):
 
 
 class Stopped(NamedTuple):
-    """The training ended since the driver asked for it; its state has been sent."""
+    """The training ended because the driver asked for it; its state has been sent."""
 
 
 Event = State | Superseded | Line | Trained | Failed | Killed | Stopped

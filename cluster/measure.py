@@ -203,7 +203,7 @@ def _kills(folder: Path) -> list[dict[str, Any]]:
             f"seed {seed}: {n}" for seed in (0, 1) for n in _different(plain, other, "model", seed)
         ]
         rows += [{**row, "differences": names} for row in found]
-        print(*rows[-len(found) :], sep="\n", flush=True)
+        print(*rows[len(rows) - len(found) :], sep="\n", flush=True)
         if not left:
             break
     return rows
@@ -216,7 +216,7 @@ def _kill(
     driver = Driver(checkout, cluster.address, HOME=str(cluster.folder), **REAL)
     start = sum(_epochs(checkout).values())
     while sum((before := _epochs(checkout)).values()) < start + rng.randint(1, 4):
-        if driver.process.poll() is not None or "is trained" in "".join(driver.lines):
+        if driver.process.poll() is not None:
             driver.end()
             return None
         time.sleep(0.05)

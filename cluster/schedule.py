@@ -35,7 +35,7 @@ def longest_first(names: Iterable[Name], variants: Mapping[str, Variant]) -> lis
 def makespan(running: Iterable[float], waiting: Iterable[float], slots: int) -> float:
     """The seconds until all is done: each waiting training starts where the first one ends."""
     free = sorted(running, reverse=True)[: max(slots, 1)]
-    free += [0.0] * (slots - len(free))
+    free += [0.0] * (max(slots, 1) - len(free))  # without a node, as if one came
     heapq.heapify(free)
     for seconds in waiting:
         heapq.heappush(free, heapq.heappop(free) + seconds)

@@ -3,16 +3,18 @@
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType
 
 from resnet.errors import Interrupted
-from resnet.training.interrupt import SIGNALS
+from resnet.training.interrupt import first_signal
 
 
 class Received:
     """The first signal that was received, if any."""
 
     number: int | None = None
+
+    def note(self, number: int) -> None:
+        self.number = number
 
     def check(self) -> None:
         """Raise Interrupted if a signal was received."""
@@ -25,23 +27,8 @@ class Received:
 def received() -> Iterator[Received]:
     """Within the block, the first signal is noted; a second one ends the process at once.
 
-    It is not raised where it arrives: Ray would replace the exception by one of its own. A signal
-    that was ignored before, as nohup ignores SIGHUP, stays ignored.
+    It is not raised where it arrives: Ray would replace the exception by one of its own.
     """
     found = Received()
-    before = {number: signal.getsignal(number) for number in SIGNALS}
-    handled = [number for number in SIGNALS if before[number] is not signal.SIG_IGN]
-
-    def note(number: int, _frame: FrameType | None) -> None:
-        found.number = number
-        for each in handled:
-            signal.signal(each, signal.SIG_DFL)
-
-    for number in handled:
-        signal.signal(number, note)
-    try:
+    with first_signal(found.note):
         yield found
-    finally:
-        if found.number is None:  # else a second signal still ends the process
-            for number in handled:
-                signal.signal(number, before[number])

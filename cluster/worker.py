@@ -141,7 +141,6 @@ class Worker:
 
     def _clone(self, clone: Path, job: Job) -> None:
         shutil.copytree(self._folder / "inputs", clone, copy_function=os.link)
-        (clone / "params.yaml").unlink(missing_ok=True)
         (clone / "params.yaml").write_text(job.params, encoding="utf-8")
         (clone / ".dvc").mkdir()
         (clone / ".dvc" / "config").write_text(CONFIG, encoding="utf-8")

@@ -67,8 +67,9 @@ class Workers:
 
     @property
     def hopeless(self) -> bool:
-        """Whether all nodes that there are have been refused."""
-        return bool(self.refused) and not self.room and not self.slots
+        """Whether all nodes that there were have been refused: one that only left may come back."""
+        left = set(self._kinds) - set(self.refused)
+        return bool(self.refused) and not self.room and not self.slots and not left
 
     def may_have(self, kind: str) -> bool:
         """Whether a node that is used is of that kind, or may be."""
@@ -107,7 +108,7 @@ class Workers:
         free.sort(key=lambda pair: pair[0])  # all nodes in turn
         for _, node in free[: max(0, trainings - counted)]:
             self.slots.append(self._new(node))
-        if not self.slots and not self.refused and not self._said_none:
+        if not self.slots and not self.hopeless and not self._said_none:
             what = "GPU" if self._wanted.gpu else "CPU"
             self._console.event(f"no node has a {what}; waiting for one to join the cluster")
             self._said_none = True
@@ -155,7 +156,7 @@ class Workers:
             self.refuse(slot, f"{different[0]}{more}: install {same} there")
 
     def refuse(self, slot: Slot, reason: str) -> None:
-        """Use a node no more; a training that runs there may end."""
+        """Stop using a node; a training that is running there may finish."""
         node = slot.node
         if node.id not in self.refused:
             self.refused[node.id] = f"{node.name}: {reason}"

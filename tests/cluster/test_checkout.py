@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+from argparse import Namespace
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import yaml
 from dvc.repo import Repo
 
 from cluster import __main__ as command
-from cluster import checkout, simulated, tables
+from cluster import checkout, connection, simulated, tables
 from cluster.events import State
 from resnet.errors import BenchmarkError
 from resnet.files import read_json
@@ -83,8 +84,13 @@ def test_two_drivers_and_a_dvc_repro_keep_out_of_each_others_way(
     with ExitStack() as stack:
         checkout.hold(stack)
         checkout.hold_outputs(stack, [NAME])
-        with ExitStack() as other, pytest.raises(BenchmarkError, match="another driver, process"):
-            checkout.hold(other)
+        before = (tmp_path / "params.yaml").read_text(encoding="utf-8")
+        asked = Namespace(address="local", command="table", variants=["ResNet56v1"], seeds=[])
+        monkeypatch.setattr(connection, "check_address", lambda _: None)  # it needs Ray
+        monkeypatch.setattr(command, "LOCK", ROOT / command.LOCK)
+        with pytest.raises(BenchmarkError, match="another driver, process"):
+            command.main(asked)
+        assert (tmp_path / "params.yaml").read_text(encoding="utf-8") == before
         with (
             ExitStack() as other,
             pytest.raises(BenchmarkError, match="models/model/seed0 is being trained by process"),
@@ -111,7 +117,8 @@ def test_a_state_replaces_the_ones_before_it(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "where", ["../model-seed0-a", "model-seed0-a/../..", "locks", "model-seed1-a"]
+    "where",
+    ["../model-seed0-a", "model-seed0-a/../..", "locks", "model-seed1-a", "model-seed0-\0"],
 )
 def test_a_node_cannot_write_elsewhere(where: str, folder: Path) -> None:
     with pytest.raises(BenchmarkError, match="is not a folder of model-0's states"):
@@ -119,6 +126,16 @@ def test_a_node_cannot_write_elsewhere(where: str, folder: Path) -> None:
     with pytest.raises(BenchmarkError, match="is not a folder of model-0's states"):
         checkout.remove_states(NAME, where)
     assert not (folder / ".resume").exists()
+
+
+@pytest.mark.parametrize("name", ["..", ".", "", "../epoch1-a.npz", "epoch1-a.npz/..", "a\0"])
+def test_a_node_cannot_write_another_file(name: str, folder: Path) -> None:
+    other = folder / ".resume" / "model-seed1-a" / "epoch1-a.npz"
+    other.parent.mkdir(parents=True)
+    other.touch()
+    with pytest.raises(BenchmarkError, match="is not the name of a state"):
+        checkout.save_state(NAME, State("model-seed0-a", name, b"", []))
+    assert [path for path in folder.joinpath(".resume").rglob("*") if path.is_file()] == [other]
 
 
 def test_results_are_checked_and_added_whole(folder: Path) -> None:
@@ -131,13 +148,15 @@ def test_results_are_checked_and_added_whole(folder: Path) -> None:
             checkout.add_to_cache(repo, {path: b"others", entry: b"x"})
         cache = folder / ".dvc" / "cache"
         assert not [each for each in cache.rglob("*") if each.is_file()]
-        checkout.add_to_cache(repo, {path: content, entry: b"x", "../../escape": b"no"})
+        escapes = ["../../escape", "runs/../../escape", "runs/../files/md5", "runs/../../../escape"]
+        escapes += [f"files/../{digest[:2]}/{digest[2:]}", f"{path}/../x"]
+        checkout.add_to_cache(repo, {path: content, entry: b"x", **dict.fromkeys(escapes, b"no")})
         checkout.add_to_cache(repo, {path: content, entry.replace("cdcd", "efef"): b"y"})
     files = {str(each.relative_to(cache)): each for each in cache.rglob("*") if each.is_file()}
     assert sorted(files) == sorted([path, entry, entry.replace("cdcd", "efef")])
     assert files[path].read_bytes() == content
     assert files[path].stat().st_mode & 0o777 == 0o444  # as DVC protects its cache
-    assert not (folder / "escape").exists()
+    assert not list(folder.rglob("escape"))
 
 
 def test_the_page_shows_what_was_measured() -> None:

@@ -50,6 +50,23 @@ def test_a_lost_node_and_one_that_joins_late(cluster: Cluster, tmp_path: Path) -
         cluster.remove(each)
 
 
+def test_without_any_node_the_driver_waits_for_one(tmp_path: Path) -> None:
+    checkout = simulated.write(tmp_path, epochs=40, seconds=0.3)
+    cluster = Cluster()
+    try:
+        node = cluster.add()
+        driver = drive(checkout, cluster)
+        driver.wait_for_file(checkout, ".resume/ResNet8v1-seed0-*/epoch*.npz")
+        Cluster.raylet(node).kill()
+        driver.wait_for("is lost: ResNet8v1-0 resumes after epoch")
+        driver.wait_for(" left$")
+        cluster.add()
+        assert "resuming after epoch" in driver.end()
+    finally:
+        cluster.stop()
+    assert sorted(set(epochs_printed(checkout, "ResNet8v1-0"))) == list(range(1, 41))
+
+
 @pytest.fixture
 def two_nodes() -> Iterator[Cluster]:
     """A cluster whose nodes the test may kill."""

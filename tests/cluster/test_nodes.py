@@ -75,6 +75,22 @@ def test_a_training_that_fails_leaves_the_others(cluster: Cluster, tmp_path: Pat
     assert list((checkout / ".resume").glob("ResNet14v1-seed0-*/epoch1-*.npz"))  # the last good one
 
 
+def test_what_is_listed_while_others_train_is_not_trained_here(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    checkout = simulated.write(tmp_path, variants=2, epochs=10, seconds=0.3)
+    set_params(checkout / "params.yaml", {"variants": ["ResNet8v1"]})
+    driver = drive(checkout, cluster)
+    driver.wait_for(r"^ResNet8v1-0 on ")
+    set_params(checkout / "params.yaml", {"variants": ["ResNet8v1", "ResNet14v1"]})
+    printed = driver.end(1)
+    assert printed.splitlines()[-1] == (
+        "cluster: 1 of 2 not trained: ResNet14v1-0: params.yaml has listed it since then"
+    )
+    assert list(models(checkout)) == ["models/ResNet8v1/seed0/last.keras"]
+    assert (checkout / "metrics" / "ResNet8v1").exists()
+
+
 def test_dvc_exp_run_finds_what_ran_with_its_parameters(cluster: Cluster, tmp_path: Path) -> None:
     checkout = simulated.write(tmp_path, variants=2, epochs=1)
     drive(checkout, cluster).end()

@@ -52,6 +52,7 @@ def test_makespan_with_running_trainings() -> None:
     assert makespan([10.0], [4.0, 4.0], 2) == 10  # both beside it
     assert makespan([10.0, 1.0], [4.0, 4.0], 2) == 10  # 1 + 4 + 4 = 9
     assert makespan([10.0, 3.0], [4.0, 4.0], 2) == 11
+    assert makespan([], [5.0, 4.0], 0) == 9  # after the last node was lost, as if one came back
 
 
 def test_what_is_left_follows_from_the_epochs_that_are_printed() -> None:

@@ -5,7 +5,7 @@ import pytest
 from cluster import connection, workers
 from cluster.connection import Node, Slots
 from cluster.console import Console
-from cluster.events import About, Inputs
+from cluster.events import About, Failed, Inputs
 from cluster.workers import Slot, Workers
 from resnet.training.pending import Name
 
@@ -41,6 +41,24 @@ def test_a_worker_that_ray_cannot_start(started: Workers, monkeypatch: pytest.Mo
     started.start(1)
     assert places(started) == ["a", "b"]
     assert printed == [f"still waiting for a worker on {name}: is it busy?" for name in "ab"]
+
+
+def test_a_node_that_left_may_come_back(started: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With it gone there is hope, unlike with a node alone that is refused."""
+    monkeypatch.setattr(Workers, "remove", lambda self, slot: self.slots.remove(slot))
+    started.start(2)
+    bad, good = started.slots
+    started.prepared(bad, Failed("no GPU", True))
+    assert not started.hopeless
+    started.prepared(good, About({}, "CPU"))
+    (node,) = [each for each in connection.nodes() if each.name == "a"]
+    monkeypatch.setattr(connection, "nodes", lambda: [node])
+    started.lost(good)
+    started.start(2)
+    assert (places(started), started.room) == ([], 0)
+    assert not started.hopeless
+    started.refuse(good, "it came back without a GPU")
+    assert started.hopeless
 
 
 def test_what_does_not_fit_one_node_gets_a_worker_on_another(started: Workers) -> None:
