@@ -4,7 +4,6 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-export PATH := $(abspath $(BIN)):$(PATH)
 # where it is 1, pip refuses to install into .venv
 export PIP_USER := 0
 # where it is set, `python -m scripts.demo` does not find scripts/
@@ -19,8 +18,12 @@ endif
 endif
 endif
 endif
-# without its Python, e.g. of a system that was upgraded, .venv is made again with all packages
-$(shell test -x $(BIN)/python || rm -f $(VENV)/.installed-*)
+# before this line, since GNU make 4.4 hands it to $(shell), PYTHON is that of the caller
+export PATH := $(abspath $(BIN)):$(PATH)
+# where a system upgrade has replaced the Python of .venv, its packages are installed again
+ifneq ($(wildcard $(VENV)/.installed-*),)
+$(shell $(BIN)/python -c 'import pip' 2>/dev/null || rm -f $(VENV)/.installed-* $(BIN)/python)
+endif
 # GPU=1 installs TensorFlow's CUDA packages, GPU=0 does not; the default asks for an NVIDIA driver
 GPU ?= $(if $(shell command -v nvidia-smi 2>/dev/null),1,0)
 RUN := $(if $(filter 1,$(GPU)),gpu,run)
@@ -46,7 +49,7 @@ demo: $(VENV)/.installed-$(RUN)  ## run the pipeline on synthetic images in a co
 test: $(VENV)/.installed-dev  ## run the tests
 	@python -m pytest
 
-check: $(VENV)/.installed-dev  ## lint, formatting, types, and the locks against pyproject.toml
+check: $(VENV)/.installed-dev  ## lint, formatting, types, the locks, and what is listed
 	@python -m scripts.locks
 	@python -m scripts.listed
 	@ruff check .

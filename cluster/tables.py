@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from resnet.files import write_text
+from resnet.results import markdown
 
 PAGE = Path(__file__).with_name("README.md")
 WHAT = {
@@ -114,9 +115,8 @@ def _kills(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    ruler = [":--" if "kill" in name else "--:" for name in columns]
-    lines = [columns, ruler, *rows]
-    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+    align = ["left" if name == "kill" else "right" for name in columns]
+    return markdown.table(columns, [list(map(str, row)) for row in rows], align)
 
 
 def _conditions(part: Mapping[str, Any]) -> str:

@@ -34,7 +34,7 @@ def main(options: argparse.Namespace) -> None:
     seed = random.SystemRandom().randrange(2**32) if options.seed is None else options.seed
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="resnet-faults-") as folder:
-        for part in options.parts or PARTS:
+        for part in options.parts or (("inputs",) if options.names else PARTS):
             if part != "render":
                 found[part] = _run(part, Path(folder) / part, seed, options.names)
                 if not options.names:

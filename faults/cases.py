@@ -28,7 +28,7 @@ from faults.workspace import MODEL, TRAIN
 
 @dataclass(frozen=True)
 class Case:
-    """A command that must fail with one line, in a checkout whose pipeline is up to date."""
+    """A command in a checkout whose pipeline is up to date; it must fail with one line."""
 
     name: str
     damage: Damage  # done before the command, and undone after it where it is a context manager
@@ -39,6 +39,7 @@ class Case:
     output: str = ""  # where the command must succeed instead: a pattern of a line that it prints
     new_files: str = ""  # a pattern of the files that may be added
     resumes: bool = False  # without the damage, the training then resumes, bit-identical
+    undo_first: bool = False  # nothing can resume before the damage is undone, not merely removed
 
 
 def stage(name: str, *arguments: str) -> tuple[str, ...]:
@@ -170,7 +171,12 @@ CASES = (
     ),
     Case("a read-only .resume", read_only(".resume"), location=".resume"),
     Case(
-        "a read-only models", read_only("models"), new_files=STATE, resumes=True, location="models"
+        "a read-only models",
+        read_only("models"),
+        new_files=STATE,
+        resumes=True,
+        undo_first=True,
+        location="models",
     ),
     Case("a read-only metrics", read_only("metrics"), EVALUATE, location="metrics"),
     # other people's machines

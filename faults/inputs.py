@@ -1,6 +1,7 @@
 """Run commands with bad inputs and I/O failures, and check what they print and what they change.
 
-Each must print one line and fail, and every file of the checkout must be unchanged.
+A command that must fail prints one line, and every file of the checkout is then unchanged. A case
+with `output` must succeed and print a line like that.
 """
 
 import hashlib
@@ -18,12 +19,8 @@ from faults.cases import CASES, Case
 from faults.damage import FILLER, CannotMount
 from faults.outcome import differences, outcome
 from faults.workspace import TRAIN
+from scripts.checkout import commit
 
-AUTHOR = {
-    f"GIT_{role}_{key}": "faults@localhost"
-    for role in ("AUTHOR", "COMMITTER")
-    for key in ("NAME", "EMAIL")
-}
 IGNORED = {".git", ".dvc", "__pycache__", ".resume/locks"}  # folders that may change
 
 
@@ -48,8 +45,7 @@ def committed_checkout(folder: Path) -> Path:
     pipeline.repro(folder)
     # The result that DVC has recorded, which the next training would remove.
     shutil.rmtree(folder / workspace.STATES)
-    for command in (["add", "."], ["commit", "--quiet", "-m", "all"]):
-        subprocess.run(["git", *command], cwd=folder, env={**os.environ, **AUTHOR}, check=True)
+    commit(folder, "all")
     return folder
 
 
@@ -61,8 +57,6 @@ def attempt(case: Case, base: Path, work: Path) -> dict[str, Any]:
     }
     shutil.rmtree(work, ignore_errors=True)
     shutil.copytree(base, work, symlinks=True)
-    # What was saved on a full disk is gone once it is unmounted.
-    while_damaged = "read-only" not in case.name
     try:
         with case.damage(work) or nullcontext():
             before = hashes(work)
@@ -70,9 +64,9 @@ def attempt(case: Case, base: Path, work: Path) -> dict[str, Any]:
             problems = judge(case, status, error, printed, changes(before, hashes(work)))
             for filler in work.glob(f"*/{FILLER}"):
                 filler.unlink()
-            if case.resumes and while_damaged:
+            if case.resumes and not case.undo_first:
                 problems += resume_problems(work, base)
-        if case.resumes and not while_damaged:
+        if case.resumes and case.undo_first:
             problems += resume_problems(work, base)
         if case.output and case.command == TRAIN:
             problems += differences(outcome(work), outcome(base))
@@ -107,7 +101,7 @@ def judge(case: Case, status: int, error: str, printed: str, changed: list[str])
     """The problems with what a command printed and changed."""
     if case.output:
         problems = [f"status {status}"] if status else []
-        return problems + ([] if expected_lines(case, printed) else ["no warning"])
+        return problems + ([] if expected_lines(case, printed) else ["no such line"])
     problems = [] if status > 0 else [f"status {status}"]
     if len(error.splitlines()) != 1:
         problems.append(f"{len(error.splitlines())} lines")

@@ -93,7 +93,9 @@ def _kill_while_training(
         return {"what": ALL, "moment": moment, "epoch": run.epoch, "epochs_lost": lost}
     record = {"what": DVC, "moment": CONTINUED, "epoch": run.epoch}
     status, printed = _try_repro(folder, *targets)
-    if training and status:
+    if not status:  # the training had ended by then, and its result is there
+        return None
+    if training:
         lines = [line for line in printed.splitlines() if line.startswith("train: ")]
         if len(lines) != 1 or f"by process {training} on" not in lines[0]:
             raise BenchmarkError(f"while process {training} trains, dvc repro prints {printed!r}")

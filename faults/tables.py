@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from resnet.results import markdown
+
 INTRODUCTION = (
     "# Fault injection",
     "`python -m faults render` renders this page from `faults/results.json`; do not edit it. "
@@ -34,7 +36,7 @@ def page(result: Mapping[str, Any]) -> str:
     blocks = [*INTRODUCTION, _table(["fault", "times", "as expected"], rows), _conditions(result)]
     if records:
         lines = [
-            [_escaped(record["case"]), f"`{record['command']}`", _message(record)]
+            [record["case"], markdown.code(record["command"]), _message(record)]
             for record in records
         ]
         blocks += ["## Messages", _table(["fault", "command", "message"], lines)]
@@ -82,25 +84,14 @@ def _conditions(result: Mapping[str, Any]) -> str:
 
 
 def _message(record: Mapping[str, Any]) -> str:
-    """A message as a table's cell. Double backticks allow any text within."""
+    """A message as a table's cell."""
     if "skipped" in record:
         return f"not tried: {record['skipped']}"
-    lines = [f"`` {_escaped(line)} ``" for line in record["message"].splitlines()] or ["none"]
-    problems = [f"**problem: {_escaped(problem)}**" for problem in record["problems"]]
+    lines = [markdown.code(line) for line in record["message"].splitlines()] or ["none"]
+    problems = [f"**problem: {problem}**" for problem in record["problems"]]
     return "<br>".join([*lines, *problems])
 
 
-def _escaped(text: str) -> str:
-    return text.replace("|", "\\|")
-
-
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    numbers = {"times", "as expected"}
-    ruler = [" ---: " if name in numbers else " --- " for name in columns]
-    return "\n".join(
-        [
-            f"| {' | '.join(columns)} |",
-            f"|{'|'.join(ruler)}|",
-            *(f"| {' | '.join(row)} |" for row in rows),
-        ]
-    )
+    align = ["right" if name in ("times", "as expected") else "left" for name in columns]
+    return markdown.table(columns, rows, align)

@@ -17,8 +17,7 @@ from pathlib import Path
 
 from resnet import params
 from resnet.errors import BenchmarkError, command_parser, run_stage
-from scripts.checkout import ROOT, copy_checkout, environment
-from scripts.git import git
+from scripts.checkout import ROOT, commit, copy_checkout, environment
 
 SMALL = {
     "data.source": "synthetic",
@@ -91,14 +90,6 @@ def reproduce(folder: Path) -> None:
         sys.exit(dvc.returncode)
 
 
-def commit(folder: Path) -> None:
-    """Commit everything in a copy, as an author of its own."""
-    git("add", ".", cwd=folder)
-    settings = ("user.name=The demo", "user.email=demo@localhost", "commit.gpgsign=false")
-    options = [word for setting in settings for word in ("-c", setting)]
-    git(*options, "commit", "--quiet", "--no-verify", "-m", "The demo's results", cwd=folder)
-
-
 def main(arguments: argparse.Namespace) -> None:
     """Run the demo; exits with the status of `dvc repro`."""
     params.load(ROOT / "params.yaml")  # names what is wrong with it
@@ -106,7 +97,7 @@ def main(arguments: argparse.Namespace) -> None:
     if folder:
         check_empty(folder)
         reproduce(folder)
-        commit(folder)
+        commit(folder, "The demo's results")
         text = NEXT_KEPT.format(
             seconds=time.monotonic() - start,
             folder=shlex.quote(str(folder)),

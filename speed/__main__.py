@@ -28,10 +28,9 @@ def main(options: argparse.Namespace) -> None:
     for part in parts:
         if part == "implementations":
             found = measure.implementations(options.rounds, options.images, _log)
-            _keep(found[0]["device"], {"implementations": found, "machine": measure.machine()})
+            _keep(measure.device(), {"implementations": found, "machine": measure.machine()})
         elif part == "depths":
-            found = measure.depths(options.budget, _log)
-            _keep(found[0]["device"], {"depths": found})
+            _keep(measure.device(), {"depths": measure.depths(options.budget, _log)})
         elif part == "overheads":
             _keep(measure.device(), {"overheads": measure.overheads(_log)})
         elif part == "agreement":

@@ -37,14 +37,15 @@ def implementations(rounds: int, images: int, log: Callable[[str], None]) -> lis
     found = []
     for task in (replace(task, images=images) for task in COMPARED):
         workers: dict[str, Worker] = {}
+        missing = []
         for name in IMPLEMENTATIONS:
             try:
                 workers[name] = Worker(f"speed.{name}", task)
             except BenchmarkError as error:
                 if "No module named 'torch'" not in str(error):
                     raise
-                missing = {"missing": "PyTorch is not installed"}
-                found.append({"implementation": name, **asdict(task), **missing})
+                what = {"missing": "PyTorch is not installed"}
+                missing.append({"implementation": name, **asdict(task), **what})
         seconds: dict[str, list[float]] = {name: [] for name in workers}
         for turn in range(rounds):
             for name, worker in workers.items():
@@ -54,6 +55,7 @@ def implementations(rounds: int, images: int, log: Callable[[str], None]) -> lis
             measured = {**worker.ready, "seconds": seconds[name]}
             found.append({"implementation": name, **asdict(task), **measured})
             worker.close()
+        found += missing
     return found
 
 

@@ -4,8 +4,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import pandas as pd
-
+from resnet.results import markdown
 from speed import agreement
 from speed.floor import seconds_per_epoch
 from speed.worker import TRAINING_IMAGES
@@ -204,11 +203,8 @@ def _seconds(value: float) -> str:
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> str:
-    frame = pd.DataFrame(rows).fillna("").astype(str)
-    align = [
-        "left"
-        if name in ("Network", "Precision", "Implementation", "Settings", "Command")
-        else "right"
-        for name in frame
-    ]
-    return str(frame.to_markdown(index=False, colalign=align, disable_numparse=True))
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    texts = ("Network", "Precision", "Implementation", "Settings", "Command")
+    cells = [[str(row.get(name, "")) for name in columns] for row in rows]
+    align = ["left" if name in texts else "right" for name in columns]
+    return markdown.table(columns, cells, align)

@@ -8,6 +8,7 @@ compiled at the same time on one machine, and take turns.
 import json
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -63,12 +64,13 @@ class Worker:
 
     def __init__(self, module: str, task: Task):
         self._module = module
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - `close` closes it
         command = [sys.executable, "-m", module, json.dumps(asdict(task))]
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=self._errors,  # not a pipe, which would fill: it is read only after a failure
             text=True,
         )
         self.ready = self._answer()
@@ -83,11 +85,14 @@ class Worker:
     def close(self) -> None:
         """Close its input, and wait until it ends."""
         self._process.communicate()
+        self._errors.close()
 
     def _answer(self) -> dict[str, Any]:
         assert self._process.stdout
         for line in self._process.stdout:
             if line.startswith("{"):  # libraries may print other lines
                 return dict(json.loads(line))
-        error = self._process.communicate()[1]
-        raise BenchmarkError(f"{self._module} ended: {error.strip()}")
+        self._process.communicate()
+        self._errors.seek(0)
+        with self._errors:
+            raise BenchmarkError(f"{self._module} ended: {self._errors.read().strip()}")

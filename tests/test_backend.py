@@ -13,7 +13,7 @@ from resnet import backend
 from resnet.backend import memory_errors
 from resnet.device import Device, gpu_unwanted
 from resnet.errors import BenchmarkError
-from tests.support.trainings import ROOT
+from tests.support.checkout import ROOT
 
 GPU_VARIABLES = ("GPU", "CUDA_VISIBLE_DEVICES", "JAX_PLATFORMS")
 

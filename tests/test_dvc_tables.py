@@ -10,8 +10,8 @@ import pytest
 
 from resnet.variant import Network
 from scripts.checkout import copy_checkout, set_params
-from tests.support.checkout import run
-from tests.support.results import git, make_results, results_of, write_results
+from tests.support.checkout import commit, run
+from tests.support.results import make_results, results_of, write_results
 
 WIDTH = 120
 NETWORKS = {
@@ -27,8 +27,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tables") / "checkout"
     copy_checkout(folder, {"variants": list(NETWORKS)})
     write(folder, [86.43, 86.21, 86.77], loss=0.563)
-    git(folder, "add", ".")
-    git(folder, "commit", "--quiet", "-m", "first")
+    commit(folder, "first")
     write(folder, [88.13, 88.25, 89.91], loss=0.521)
     set_params(folder / "params.yaml", {"recipes.original.batch_size": 128})
     return folder

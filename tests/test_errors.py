@@ -3,13 +3,12 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from resnet.errors import command_parser, one_of
+from tests.support.checkout import ROOT
 
-ROOT = Path(__file__).parents[1]
 COMMANDS = [
     *(f"stages.{path.stem}" for path in sorted((ROOT / "stages").glob("[!_]*.py"))),
     *(

@@ -85,7 +85,7 @@ def test_sigterm_saves_and_a_second_process_is_refused(
         r"train: stopped by SIGTERM after epoch \d+ of 12; the next `dvc repro` resumes there\n",
         error,
     )
-    assert re.search(r"^resuming after epoch [2-9]", workspace.finish(folder), re.MULTILINE)
+    assert re.search(r"^resuming after epoch \d+ of", workspace.finish(folder), re.MULTILINE)
     record = read_json(folder / MODEL / "training.json")
     assert len(record["starts"]) == 2
     history = (folder / MODEL / "history.csv").read_text().splitlines()

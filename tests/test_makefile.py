@@ -43,7 +43,10 @@ def test_a_python_that_cannot_make_an_environment_leaves_none(folder: Path) -> N
     assert not (folder / ".venv").exists()
 
 
-def test_an_environment_whose_python_is_gone_is_installed_again(folder: Path) -> None:
+@pytest.mark.parametrize("what", ["gone", "without the packages"])
+def test_an_environment_whose_python_was_replaced_is_installed_again(
+    folder: Path, what: str
+) -> None:
     (folder / "requirements").mkdir()
     (folder / "requirements" / "run.lock").touch()
     (folder / ".venv" / "bin").mkdir(parents=True)
@@ -53,8 +56,13 @@ def test_an_environment_whose_python_is_gone_is_installed_again(folder: Path) ->
     install = "-r requirements/run.lock"
     assert install not in make(folder, "-n", "GPU=0", "verify").stdout
     python.unlink()
-    python.symlink_to(folder / "gone")
+    if what == "gone":
+        python.symlink_to(folder / "gone")
+    else:
+        python.write_text("#!/bin/sh\nexit 1\n")
+        python.chmod(0o755)
     assert install in make(folder, "-n", "GPU=0", "verify").stdout
+    assert not (folder / ".venv" / ".installed-run").exists()
 
 
 def test_speed_has_the_packages_of_a_gpu(folder: Path) -> None:

@@ -10,10 +10,10 @@ import yaml
 
 from scripts.checkout import copy_checkout
 from scripts.comment import MARKER
-from tests.support.checkout import ROOT, run
+from tests.support.checkout import ROOT, commit, git, run
 from tests.support.github import BOT, Comments, load, run_step, runner_environment
 from tests.support.rendered import Rendered, rendered
-from tests.support.results import git, make_device, make_results, write_results
+from tests.support.results import make_device, make_results, write_results
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 PINNED = re.compile(r"- uses: actions/[a-z-]+@[0-9a-f]{40}  # v\d+\.\d+\.\d+")
@@ -92,8 +92,7 @@ def origin(tmp_path_factory: pytest.TempPathFactory) -> Path:
     git(checkout, "checkout", "--quiet", "-b", "main")
     for draw, name in enumerate(names):
         write(checkout, name, draw, 90.0)
-    git(checkout, "add", ".")
-    git(checkout, "commit", "--quiet", "-m", "merge base")
+    commit(checkout, "merge base")
     git(checkout, "checkout", "--quiet", "-b", "attack")
     attack(checkout)
     git(checkout, "add", "--force", ".")

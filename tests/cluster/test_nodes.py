@@ -10,7 +10,7 @@ from pathlib import Path
 from cluster import simulated
 from cluster.loopback import Cluster, Driver, trained
 from scripts.checkout import set_params
-from tests.support.checkout import ROOT, run, stages
+from tests.support.checkout import ROOT, commit, run, stages
 from tests.support.cluster import drive, epochs_printed, models
 
 SEND = """
@@ -94,8 +94,7 @@ def test_what_is_listed_while_others_train_is_not_trained_here(
 def test_dvc_exp_run_finds_what_ran_with_its_parameters(cluster: Cluster, tmp_path: Path) -> None:
     checkout = simulated.write(tmp_path, variants=2, epochs=1)
     drive(checkout, cluster).end()
-    run(checkout, "git", "add", ".")
-    run(checkout, "git", "commit", "--quiet", "-m", "first")
+    commit(checkout, "first")
     set_params(checkout / "params.yaml", {"ResNet8v1.batch_size": 64})
     assert trained(drive(checkout, cluster).end()) == ["ResNet8v1-0"]
     run(checkout, "dvc", "exp", "save", "--name", "saved")

@@ -26,11 +26,6 @@ def references() -> list[Published]:
     return STORE.published_results()
 
 
-@pytest.fixture(scope="module")
-def published() -> pd.DataFrame:
-    return STORE.published()
-
-
 def compared(references: list[Published], **options: Any) -> list[tuple[str, str, float]]:
     """Origin, protocol and accuracy of what a result is compared with."""
     found = agreement.beside(make_results(**options), references)

@@ -1,20 +1,12 @@
 """The marks of results that are to be read with care, and the lines that explain them."""
 
 import pandas as pd
-import pytest
 
 from resnet.results import notes, tables
-from resnet.results.store import Store
 from resnet.training.record import Change, Start
 from resnet.variant import Network
-from tests.support.checkout import ROOT
 from tests.support.results import TEST_SET, make_parameters, make_run, results_of
 from tests.support.tables import LISTED, THREE_SEEDS, build, cell
-
-
-@pytest.fixture(scope="module")
-def published() -> pd.DataFrame:
-    return Store(ROOT / "metrics").published()
 
 
 def test_an_epoch_chosen_on_the_test_set_is_marked_and_explained(published: pd.DataFrame) -> None:

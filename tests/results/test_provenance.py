@@ -12,8 +12,8 @@ import yaml
 
 from resnet.variant import Network
 from scripts.checkout import copy_checkout, environment
-from tests.support.checkout import ROOT
-from tests.support.results import git, make_results, review, write_results
+from tests.support.checkout import ROOT, commit, git, run
+from tests.support.results import make_results, review, write_results
 
 VARIANTS = ("model", "ResNet32v1")
 
@@ -43,11 +43,9 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (checkout / path).parent.mkdir(parents=True, exist_ok=True)
         (checkout / path).write_text("")
     (checkout / "metrics" / "README.md").write_text("the tables")
-    commit = ["dvc", "commit", "--force", "--quiet"]
-    subprocess.run(commit, cwd=checkout, env=environment(checkout), check=True)
+    run(checkout, "dvc", "commit", "--force", "--quiet")
     git(checkout, "checkout", "--quiet", "-b", "main")
-    git(checkout, "add", ".")
-    git(checkout, "commit", "--quiet", "-m", "main")
+    commit(checkout, "main")
     return checkout
 
 
@@ -184,8 +182,8 @@ def test_an_unlisted_variant_that_was_trained_with_other_code(clone: Path) -> No
     path = clone / "metrics" / "provenance" / "ResNet32v1.json"
     trained_with = hashlib.sha256((clone / "resnet" / "model.py").read_bytes()).hexdigest()
     values = json.loads(path.read_text())
-    for run in values["runs"]:
-        run["training"]["identity"]["code"] = {"resnet/model.py": trained_with}
+    for each in values["runs"]:
+        each["training"]["identity"]["code"] = {"resnet/model.py": trained_with}
     path.write_text(json.dumps(values))
     edit(clone / "params.yaml", "- ResNet32v1\n", "")
     line = "`ResNet32v1`: not in `variants`, and trained with other code"

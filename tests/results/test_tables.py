@@ -43,11 +43,6 @@ ORIGINAL = {
 PAPERS = tuple(f"ResNet {version}, the paper's form and recipe" for version in ("v1", "v2"))
 
 
-@pytest.fixture(scope="module")
-def published() -> pd.DataFrame:
-    return Store(ROOT / "metrics").published()
-
-
 def test_the_published_results_are_the_originals(published: pd.DataFrame) -> None:
     columns = ["n", "original_accuracy", "original_seconds_per_epoch", "paper_accuracy"]
     assert {

@@ -11,7 +11,7 @@ import yaml
 from resnet.training.resume import dvc_hash
 from scripts import checkpoints
 from scripts.checkout import copy_checkout, set_params
-from tests.support.checkout import ROOT, SMALL, run, stages
+from tests.support.checkout import ROOT, SMALL, commit, run, stages
 from tests.support.pages import commands
 
 CHANGES = {
@@ -34,11 +34,6 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run(checkout, "git", "checkout", "--quiet", "-b", "main")
     commit(checkout)
     return checkout
-
-
-def commit(checkout: Path) -> None:
-    run(checkout, "git", "add", ".")
-    run(checkout, "git", "commit", "--quiet", "-m", "a commit")
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import yaml
 
 from resnet.variant import Network
 from scripts.checkout import copy_checkout, set_params
-from tests.support.checkout import run
-from tests.support.results import git, make_results, write_results
+from tests.support.checkout import commit, git, run
+from tests.support.results import make_results, write_results
 
 NETWORKS = {
     "ResNet20v1-short": Network(version=1, n=3),
@@ -31,8 +31,7 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> str:
     (checkout / "dvc.yaml").write_text(yaml.safe_dump({"metrics": paths}))
     for name in NETWORKS:
         write(checkout, name, 86.0, 86.5)
-    git(checkout, "add", ".")
-    git(checkout, "commit", "--quiet", "-m", "first")
+    commit(checkout, "first")
     set_params(checkout / "params.yaml", {"ResNet20v1-short.epochs": 13, "augment.flip": False})
     write(checkout, "ResNet20v1-short", 87.0, 88.0)
     run(checkout, "dvc", "exp", "save", "--name", "longer-without-flips")

@@ -10,7 +10,7 @@ import pytest
 from resnet.errors import BenchmarkError
 from scripts import git
 from scripts.checkout import copy_checkout
-from tests.support.checkout import AUTHOR, ROOT, run
+from tests.support.checkout import AUTHOR, ROOT, commit, run
 
 COPY = (
     "from pathlib import Path; from scripts.checkout import copy_checkout; "
@@ -33,8 +33,7 @@ def repository(tmp_path: Path) -> Path:
     checkout = tmp_path / "repository"
     copy_checkout(checkout, {})
     run(checkout, "git", "checkout", "--quiet", "-b", "main")
-    run(checkout, "git", "add", ".")
-    run(checkout, "git", "commit", "--quiet", "-m", "first")
+    commit(checkout, "first")
     return checkout
 
 

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from scripts.checkout import copy_checkout, set_params
-from tests.support.checkout import ROOT, SMALL, run, stages
+from tests.support.checkout import ROOT, SMALL, commit, run, stages
 
 CHANGES = {
     **SMALL,
@@ -37,8 +37,7 @@ def branches(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def train(checkout: Path, *variants: str) -> None:
     set_params(checkout / "params.yaml", {"variants": list(variants)})
     run(checkout, "dvc", "repro")
-    run(checkout, "git", "add", ".")
-    run(checkout, "git", "commit", "--quiet", "-m", "trained")
+    commit(checkout, "trained")
 
 
 @pytest.fixture
@@ -85,8 +84,7 @@ def test_comments_stay_and_what_a_branch_deleted_is_gone(tmp_path: Path) -> None
     def committed(branch: str, text: str) -> None:
         run(checkout, "git", "checkout", "--quiet", "-B", branch)
         path.write_text(text, encoding="utf-8")
-        run(checkout, "git", "add", ".")
-        run(checkout, "git", "commit", "--quiet", "-m", branch)
+        commit(checkout, branch)
 
     committed("base", own)
     start, end = own.index("ResNet164v1:"), own.index("ResNet20v2:")

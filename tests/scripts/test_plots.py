@@ -14,8 +14,9 @@ import pytest
 from resnet.results import plots
 from resnet.variant import Network
 from scripts.checkout import copy_checkout, environment
+from tests.support.checkout import commit, git
 from tests.support.connections import heard, listening
-from tests.support.results import git, make_results, write_results
+from tests.support.results import make_results, write_results
 
 NETWORKS = {"model": Network(version=1, n=3), "ResNet56v2": Network(version=2, n=6)}
 
@@ -31,8 +32,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
             results = make_results(name, network=network, seeds=2, accuracy=accuracy)
             write_results(checkout / "metrics", results)
         command(checkout, "-m", "stages.report")
-        git(checkout, "add", ".")
-        git(checkout, "commit", "--quiet", "-m", branch)
+        commit(checkout, branch)
     return checkout
 
 

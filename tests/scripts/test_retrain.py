@@ -7,7 +7,7 @@ import pytest
 
 from resnet.files import read_json, write_json
 from scripts.checkout import copy_checkout
-from tests.support.checkout import SMALL, run
+from tests.support.checkout import SMALL, git, run
 
 CHANGES = {
     **SMALL,
@@ -22,7 +22,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     checkout = tmp_path_factory.mktemp("retrain") / "checkout"
     copy_checkout(checkout, CHANGES)
     run(checkout, "dvc", "repro", "evaluate@model")
-    run(checkout, "git", "add", ".")
+    git(checkout, "add", ".")
     return checkout
 
 

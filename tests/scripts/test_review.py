@@ -9,9 +9,9 @@ import pytest
 
 from resnet.variant import Network
 from scripts.checkout import copy_checkout
-from tests.support.checkout import run
+from tests.support.checkout import commit, git, run
 from tests.support.connections import heard, listening
-from tests.support.results import git, make_results, review, write_results
+from tests.support.results import make_results, review, write_results
 
 SAME_CORRECT = "**no difference seen** (the same images classified correctly)"
 
@@ -32,8 +32,7 @@ def committed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write(checkout, "model", 1, [90, 91, 90])
     write(checkout, "ResNet32v1", 2, [90])
     write(checkout, "ResNet44v1", 3, [90])
-    git(checkout, "add", ".")
-    git(checkout, "commit", "--quiet", "-m", "main")
+    commit(checkout, "main")
     git(checkout, "checkout", "--quiet", "-b", "change")
     params = checkout / "params.yaml"
     text = params.read_text().replace("- ResNet44v1\n", "- ResNet56v1\n")
@@ -42,8 +41,7 @@ def committed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write(checkout, "ResNet32v1", 5, [80], changes={"epochs": 3})
     write(checkout, "ResNet56v1", 6, [90])
     (checkout / "metrics/runs/ResNet44v1.json").unlink()
-    git(checkout, "add", ".")
-    git(checkout, "commit", "--quiet", "-m", "change")
+    commit(checkout, "change")
     return checkout
 
 
@@ -304,8 +302,7 @@ def test_an_experiment_as_a_side(copy: Path) -> None:
     (copy / "dvc.yaml").write_text(PIPELINE)
     results = make_results("model", accuracies=[97, 96, 97], images=1000, seconds=9.0)
     write_results(copy / "other", results, 4)
-    git(copy, "add", ".")
-    git(copy, "commit", "--quiet", "-m", "a pipeline of a second")
+    commit(copy, "a pipeline of a second")
     run(copy, "dvc", "exp", "run", "--quiet", "--name", "deeper", "--set-param", "model.n=9")
     git(copy, "reset", "--quiet", "--hard")  # the experiment is in refs/exps alone
     status, page, error = review(copy, "main", "deeper")

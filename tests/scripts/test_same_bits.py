@@ -9,7 +9,7 @@ import yaml
 from resnet.files import read_json
 from resnet.results.same_bits import Comparison, same_code
 from scripts.checkout import copy_checkout, set_params
-from tests.support.checkout import SMALL, run, stages
+from tests.support.checkout import SMALL, commit, run, stages
 
 CHANGES = {**SMALL, "recipes.original.drops": [{"epoch": 0, "factor": 0.5}]}
 LOOP = Path("resnet/training/loop.py")
@@ -21,8 +21,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     checkout = tmp_path_factory.mktemp("same-bits") / "checkout"
     copy_checkout(checkout, CHANGES)
     run(checkout, "dvc", "repro", "evaluate@model")
-    run(checkout, "git", "add", ".")
-    run(checkout, "git", "commit", "--quiet", "-m", "trained")
+    commit(checkout, "trained")
     return checkout
 
 

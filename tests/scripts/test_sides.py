@@ -8,7 +8,7 @@ import pytest
 from resnet.errors import BenchmarkError
 from scripts import sides
 from scripts.sides import Revision, revision
-from tests.support.results import git
+from tests.support.checkout import git
 
 DVC_YAML = "stages: {}\n"
 BOMB = "a: &a [x, x]\nb: &b [*a, *a]\n"

@@ -19,11 +19,9 @@ from resnet.params import Data, Synthetic
 from scripts.checkout import copy_checkout, environment, set_params
 from stages import fetch as stage
 from tests.support.archives import CONTENTS, MEMBERS, files, make_archive
-from tests.support.checkout import run
+from tests.support.checkout import ROOT, run
 from tests.support.connections import heard, listening
 from tests.support.loopback import Site, serve, status
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture

@@ -45,6 +45,17 @@ def run(
     return done.stdout
 
 
+def git(checkout: Path, *arguments: str) -> None:
+    """Run git in a copy."""
+    run(checkout, "git", *arguments)
+
+
+def commit(checkout: Path, message: str = "a commit") -> None:
+    """Commit everything in a copy."""
+    git(checkout, "add", ".")
+    git(checkout, "commit", "--quiet", "-m", message)
+
+
 def stages(printed: str) -> list[str]:
     """Return the stages that `dvc repro` or `dvc exp run` says it ran, in order."""
     return re.findall(r"^Running stage '(.*)':", printed, re.MULTILINE)

@@ -20,7 +20,7 @@ from resnet.training.record import BestOnTest, Identity, TrainingParameters, Tra
 from resnet.variant import Augment, Network
 from scripts.checkout import environment
 from stages import report as report_stage
-from tests.support.checkout import AUTHOR, ROOT
+from tests.support.checkout import ROOT
 
 PUBLISHED_CSV = ROOT / "metrics" / "published.csv"
 MODEL = Network(version=1, n=3)
@@ -187,16 +187,6 @@ def report(
     """The tables that the report stage prints, from a folder with the files of metrics/."""
     shutil.copy(PUBLISHED_CSV, folder / "published.csv")
     return report_stage.report(networks, Store(folder), stale)
-
-
-def git(checkout: Path, *arguments: str) -> None:
-    subprocess.run(
-        ["git", *arguments],
-        cwd=checkout,
-        env={**environment(checkout), **AUTHOR},
-        check=True,
-        capture_output=True,
-    )
 
 
 def review(

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,8 +18,8 @@ from resnet.training import messages
 from resnet.training.history import Epoch
 from scripts.checkout import set_params
 from stages.preprocess import preprocess
+from tests.support.checkout import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 SMALL: dict[str, Any] = {"model.n": 1, "recipes.original.epochs": 2}
 WORKSPACE: dict[str, Any] = {  # 70 images in batches of 32: two steps per epoch
     **SMALL,
@@ -60,7 +61,7 @@ def synthetic_split(folder: Path, images: int) -> Split:
 
 def first_images(split: Split, count: int) -> Split:
     """A split of the first images of another."""
-    return Split(split.images[:count], split.labels[:count], *list(vars(split).values())[2:])
+    return replace(split, images=split.images[:count], labels=split.labels[:count])
 
 
 def train(

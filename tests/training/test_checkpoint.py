@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from resnet.files import sha256
-from tests.support.trainings import ROOT
+from tests.support.checkout import ROOT
 
 NETWORKS = [(1, 8, "original"), (1, 8, "paper"), (2, 11, "original"), (2, 11, "paper")]
 SAVE = """

@@ -11,7 +11,7 @@ import pytest
 
 from resnet.errors import Interrupted
 from resnet.training import interrupt
-from tests.support.trainings import ROOT
+from tests.support.checkout import ROOT
 
 
 @pytest.fixture(autouse=True)

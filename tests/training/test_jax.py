@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.support.trainings import ROOT
+from tests.support.checkout import ROOT
 
 REPEATED = (  # few that train, since XLA takes long to compile a network
     "test_augment.py",

@@ -21,7 +21,8 @@ from resnet.training.options import Options
 from resnet.training.record import BestOnTest, TrainingRecord
 from scripts.checkout import set_params
 from stages import train as stage
-from tests.support.trainings import ROOT, run_train_stage, send_after_epoch, write_workspace
+from tests.support.checkout import ROOT
+from tests.support.trainings import run_train_stage, send_after_epoch, write_workspace
 
 OUTPUT = Path("models/model/seed0")
 
