@@ -28,6 +28,7 @@ from resnet.params import Params
 from resnet.training import cost, identity, pending, preflight
 from resnet.training.pending import Name
 from scripts import locks, table
+from scripts.repository import repository
 
 LOCK = Path("requirements/cluster.lock")
 THREADS = ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS")
@@ -52,7 +53,7 @@ def main(arguments: argparse.Namespace) -> None:
         settings = params.load()
         variants, seeds = list(settings.variants), list(settings.seeds)
         if arguments.command == "table":
-            variants = list(dict.fromkeys(arguments.variants)) or list(table.ORIGINAL)
+            variants = list(dict.fromkeys(arguments.variants)) or table.originals(settings)
             settings = table.add_to_listed(variants, arguments.seeds)
             seeds = arguments.seeds or seeds
         wanted = [Name(variant, seed) for variant in variants for seed in seeds]
@@ -88,10 +89,8 @@ def train(
 
     Raises BenchmarkError where it cannot start, and Interrupted after a signal.
     """
-    from dvc.repo import Repo
-
     with ExitStack() as stack:
-        repo = stack.enter_context(Repo("."))
+        repo = stack.enter_context(repository())
         stages = pending.trainings(repo)
         names = [name for name in pending.pending(repo) if name in wanted]
         if not names:

@@ -23,6 +23,7 @@ from resnet.training.identity import training_parameters
 from resnet.training.pending import Name
 from resnet.training.record import model_folder
 from resnet.training.run import BUSY
+from scripts.repository import repository
 
 LEASH = "cluster/leash.py"  # see worker.py
 CODE = ("resnet/**/*.py", "stages/*.py", LEASH)  # also what is not among the deps, e.g. errors.py
@@ -52,9 +53,7 @@ def hold_outputs(locks: ExitStack, names: Iterable[Name]) -> None:
 
 def stale() -> list[Name]:
     """The trainings that `dvc repro` would run, by DVC's own comparison."""
-    from dvc.repo import Repo
-
-    with Repo(".") as repo:
+    with repository() as repo:
         return pending.pending(repo)
 
 

@@ -30,7 +30,7 @@ from resnet.files import read_json, write_json
 from resnet.training.pending import Name
 from resnet.training.record import model_folder
 from scripts.checkout import ROOT, copy_checkout, environment
-from scripts.table import ORIGINAL
+from scripts.table import originals
 
 RESULTS = Path(__file__).with_name("results.json")
 COUNTS = {2: 2, 8: 8, 32: 32, 100: 8}  # trainings: how many of them at a time
@@ -60,8 +60,8 @@ def _order(_: Path) -> list[dict[str, Any]]:
     """How long the original's table takes on several GPUs, by its own seconds per epoch."""
     settings = params.load(ROOT / "params.yaml")
     published = pd.read_csv(ROOT / "metrics" / "published.csv").set_index("network")
-    variants = {name: settings.sections[name] for name in ORIGINAL}
-    names = [Name(name, seed) for name in ORIGINAL for seed in settings.seeds]
+    variants = {name: settings.sections[name] for name in originals(settings)}
+    names = [Name(name, seed) for name in variants for seed in settings.seeds]
 
     def hours(name: Name) -> float:
         variant = variants[name.variant]

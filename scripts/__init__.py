@@ -6,6 +6,6 @@ listed checks that what is listed is trained and published, merge resolves a mer
 review compares two commits (sides reads them), comment posts that on a pull request, simulate shows
 how often its verdicts are wrong (with statistics_page), experiments shows DVC's experiments, plots
 draws DVC's plots as SVG. same_bits shows that an edit changes no bit (with side_by_side), locks
-checks the locks, older_keras loads checkpoints in older Keras versions. checkout and git make
-copies of the checkout, and call git, for them, the tests and faults.
+checks the locks, older_keras loads checkpoints in older Keras versions. For them, the tests and
+faults, checkout makes copies of the checkout, git calls git, and repository opens DVC's.
 """

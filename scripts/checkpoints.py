@@ -24,6 +24,7 @@ from resnet.files import replaced
 from resnet.results.provenance import stage_changes
 from resnet.training.pending import Name, trainings
 from resnet.training.record import model_folder
+from scripts.repository import repository
 
 FOLDER = Path("checkpoints")
 REMOTE = "checkpoints"  # its name in .dvc/config
@@ -98,7 +99,7 @@ def pull() -> None:
     except (BenchmarkError, OSError) as error:
         reason = str(error)
     if reason:
-        print(f"checkpoints: the trained weights are not pulled: {reason}")
+        print(f"checkpoints: the trained weights were not pulled: {reason}")
     else:
         plural = "s" * (len(names) > 1)
         print(f"checkpoints: pulled the weights of {len(names)} training{plural} to models/")
@@ -143,13 +144,13 @@ def publish() -> None:
         if size > LARGEST_VARIANT:
             raise BenchmarkError(
                 f"the weights of {variant} take {size / 1e6:.0f} MB; the limit in git is "
-                f"{LARGEST_VARIANT / 1e6:.0f} MB per variant: take it off variants, its results "
-                "stay shown"
+                f"{LARGEST_VARIANT / 1e6:.0f} MB per variant: remove it from variants; its results "
+                "stay in the tables"
             )
     if sum(sizes.values()) > LARGEST:
         raise BenchmarkError(
             f"all weights take {sum(sizes.values()) / 1e6:.0f} MB; the limit in git is "
-            f"{LARGEST / 1e6:.0f} MB: take a variant off variants, its results stay shown"
+            f"{LARGEST / 1e6:.0f} MB: remove one from variants; its results stay in the tables"
         )
     for target, source in wanted.items():
         if not target.exists() or target.read_bytes() != source.read_bytes():
@@ -166,21 +167,18 @@ def publish() -> None:
 
 def _wanted() -> tuple[dict[Path, Path], dict[str, int]]:
     """The files that the folder must have, each with its source, and the bytes of each variant."""
-    from dvc.repo import Repo
-
     wanted, sizes = dict[Path, Path](), dict[str, int]()
-    with Repo(".") as repo:
+    with repository() as repo:
         cache = Path(repo.cache.legacy.path)
-        cached = [Path(out.def_path) for out in repo.index.outs if out.use_cache]
         stages = trainings(repo)
         for name, locked in recorded().items():
             stage = stages[name]
-            if changed := [f"{what} {item}" for what, item in stage_changes(stage, cached)]:
+            if changed := [f"{what} {item}" for what, item in stage_changes(stage)]:
                 raise BenchmarkError(
-                    f"{name.stage}: {changed[0]}: run `dvc repro` or `make same-bits`, or take it "
-                    "off variants"
+                    f"{name.stage}: {changed[0]}: run `dvc repro` or `make same-bits`, or remove "
+                    "it from variants"
                 )
-            root, files = _complete(output(locked), cache)
+            root, files = _complete(name, output(locked), cache)
             size = sum(path.stat().st_size for path in files)
             sizes[name.variant] = sizes.get(name.variant, 0) + size
             entry = _run_cache_entry(locked, cache) or _run_cache_entry(locked, FOLDER)
@@ -193,7 +191,7 @@ def _wanted() -> tuple[dict[Path, Path], dict[str, int]]:
     return wanted, sizes
 
 
-def _complete(oid: str, cache: Path) -> tuple[Path, list[Path]]:
+def _complete(name: Name, oid: str, cache: Path) -> tuple[Path, list[Path]]:
     """Where an output is complete, in DVC's cache or in checkpoints/, and its files there."""
     missing = []
     for root in (cache, FOLDER):
@@ -201,7 +199,10 @@ def _complete(oid: str, cache: Path) -> tuple[Path, list[Path]]:
             return root, list(objects(root, oid))
         except BenchmarkError as error:
             missing.append(str(error))
-    raise BenchmarkError("; ".join(missing))
+    raise BenchmarkError(
+        f"{name.stage}: its weights are not here: {'; '.join(missing)}; `dvc pull {name.stage}` "
+        "fetches them from a remote that has them"
+    )
 
 
 def _run_cache_entry(locked: Mapping[str, Any], root: Path) -> Path | None:

@@ -17,7 +17,7 @@ from typing import Any
 
 from resnet.errors import BenchmarkError, command_parser, run_stage
 
-MARKER = "<!-- review -->"  # begins the comment, which others of the same author do not
+MARKER = "<!-- review -->"  # the first line of our comment; the author's other comments lack it
 AUTHOR = "github-actions[bot]"
 LONGEST = 60_000  # characters; GitHub accepts 65,536 with what is added here
 PER_PAGE = 100

@@ -24,8 +24,9 @@ SMALL = {
     "data.synthetic": {"train_images": 2000, "test_images": 500, "seed": 0},
     "variants": ["model", "ResNet11v2"],
     "seeds": [0, 1],
-    "model.n": 1,
+    "model": {"version": 1, "n": 1},
     "ResNet11v2": {"version": 2, "n": 1},
+    "train.recipe": "original",  # also where the checkout has another one
     "recipes.original.epochs": 4,
 }
 # What DVC and report say at the end about files that are then gone, or committed.

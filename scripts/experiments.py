@@ -17,9 +17,11 @@ from resnet.results.notes import NONE
 from resnet.results.provenance import WORKSPACE
 from resnet.results.store import METRICS
 from resnet.schema import validate
+from scripts.repository import repository
 
 COLUMNS = ("Experiment", "Variant", "Accuracy %", "Seeds", "NLL", "ECE %", "s/epoch", "Changed")
 ALIGN = ("left", "left", "left", "right", "right", "right", "right", "left")
+UNCHANGED = "(same metrics)"
 WIDTHS = {"Experiment": 18, "Variant": 18, "Changed": 30}
 
 
@@ -35,7 +37,8 @@ def _rows(baseline: Any) -> Iterator[tuple[str, ...]]:
     before = _metrics(baseline)
     for variant, metrics in before.items():
         yield name, variant, *_cells(metrics), ""
-    for experiment in (each.revs[0] for each in baseline.experiments or []):
+    for each in baseline.experiments or []:
+        experiment = each.revs[0]
         name = _name(experiment)
         after = _metrics(experiment)
         changed = ", ".join(_changes(_parameters(baseline), _parameters(experiment)))
@@ -43,7 +46,8 @@ def _rows(baseline: Any) -> Iterator[tuple[str, ...]]:
         for variant, metrics in others.items():
             yield name, variant, *_cells(metrics), changed
         if not others:
-            yield name, "no other metrics", *[""] * 5, changed
+            state = each.executor.state if each.executor else "success"  # or queued, running, ...
+            yield name, UNCHANGED if state == "success" else f"({state})", *[""] * 5, changed
 
 
 def _name(state: Any) -> str:
@@ -86,9 +90,7 @@ def _cells(metrics: Metrics) -> tuple[str, ...]:
 
 
 def main(_arguments: argparse.Namespace) -> None:
-    from dvc.repo import Repo
-
-    with Repo(".") as repo:
+    with repository() as repo:
         print(table(repo))
 
 

@@ -6,31 +6,30 @@ nothing there, and `dvc exp run -S model.n=9` trains one model. Part of `make ch
 
 import argparse
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from resnet.errors import BenchmarkError, command_parser, run_stage
 from resnet.results.provenance import stage_changes
 from resnet.training.pending import trainings
 from scripts import checkpoints
+from scripts.repository import repository
 
 NOT_YET = "model"  # has no full training yet, and is listed since it is the one under study
 WAYS_OUT = (
     "`dvc repro` and `make publish` train and publish it, `make same-bits` is for edits that "
-    "change no result, or take it off variants in params.yaml: its results stay shown"
+    "change no result, or remove it from variants in params.yaml: its results stay in the tables"
 )
 
 
 def problems(repo: Any) -> Iterator[str]:
     """A line for each training that is not as listed; `repo` is a dvc.repo.Repo."""
     recorded = checkpoints.recorded()
-    cached = [Path(out.def_path) for out in repo.index.outs if out.use_cache]
     for name, stage in trainings(repo).items():
         if name not in recorded:
             if name.variant != NOT_YET:
                 yield f"{name}: dvc.lock does not record it"
             continue
-        for what, item in stage_changes(stage, cached):
+        for what, item in stage_changes(stage):
             yield f"{name}: {what} {item}"
         try:
             list(checkpoints.objects(checkpoints.FOLDER, checkpoints.output(recorded[name])))
@@ -39,9 +38,7 @@ def problems(repo: Any) -> Iterator[str]:
 
 
 def main(_arguments: argparse.Namespace) -> None:
-    from dvc.repo import Repo
-
-    with Repo(".") as repo:
+    with repository() as repo:
         found = list(problems(repo))
     if found:
         shown = "; ".join(found[:3]) + (f"; and {len(found) - 3} more" if len(found) > 3 else "")

@@ -1,8 +1,9 @@
 """Check that the locks satisfy pyproject.toml and agree with each other. A part of `make check`.
 
-`python -m scripts.locks` needs no network. `make lock` updates the locks.
+It needs no network. `make lock` updates the locks.
 """
 
+import argparse
 import re
 import sys
 import tomllib
@@ -10,6 +11,8 @@ from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
+
+from resnet.errors import BenchmarkError, command_parser, run_stage
 
 LOCKS = {  # each lock and the optional dependencies it adds
     "requirements/run.lock": "",
@@ -24,7 +27,11 @@ Versions = dict[str, set[str]]
 
 def problems(folder: Path) -> list[str]:
     """Return what is wrong with the locks of a checkout, one line each."""
-    project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    try:
+        text = (folder / "pyproject.toml").read_text(encoding="utf-8")
+        project = tomllib.loads(text)["project"]
+    except (tomllib.TOMLDecodeError, KeyError) as error:
+        raise BenchmarkError(f"pyproject.toml: {error}") from error
     found: list[str] = []
     first: dict[str, tuple[str, set[str]]] = {}  # package: the first lock with it, its versions
     for name, extra in LOCKS.items():
@@ -87,13 +94,12 @@ def read(path: Path) -> tuple[Versions, list[str]]:
     return versions, wrong
 
 
-def main() -> int:
-    """Print what is wrong to stderr, and return the exit status."""
-    lines = problems(Path())
-    if lines:
-        print(*lines, "run `make lock`, which updates the locks", sep="\n", file=sys.stderr)
-    return int(bool(lines))
+def main(_arguments: argparse.Namespace) -> None:
+    """Print what is wrong to stderr, a line each; raises BenchmarkError if anything is."""
+    if lines := problems(Path()):
+        print(*lines, sep="\n", file=sys.stderr)
+        raise BenchmarkError("run `make lock`, which updates the locks")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_stage(main, command_parser("scripts.locks", __doc__))

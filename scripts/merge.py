@@ -72,7 +72,8 @@ def union(sides: Sides, path: Path) -> dict[str, Any]:
     if both:
         raise BenchmarkError(
             f"{path}: both branches changed {', '.join(both)}: edit the file so that it has what "
-            "you want, `git add` it, and run this again; or `git merge --abort`"
+            "you want, `git add` it, and run this again, or, if no other file has conflicts, "
+            "`dvc repro --single-item report`; or `git merge --abort`"
         )
     return merged
 
@@ -121,8 +122,7 @@ def resolve(conflicts: Sequence[Path]) -> None:
     other = [str(path) for path in conflicts if path not in mergers and path not in rendered]
     if other:
         raise BenchmarkError(
-            f"{', '.join(other)}: not a file that can be merged by adding; resolve it first and "
-            "`git add` it"
+            f"{', '.join(other)}: this command cannot merge it; resolve it first and `git add` it"
         )
     merged = {path: mergers[path]() for path in conflicts if path in mergers}
     for path, value in merged.items():

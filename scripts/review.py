@@ -6,28 +6,26 @@ remote are needed, and no code of a side is run.
 """
 
 import argparse
-import hashlib
 import math
 import os
-import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from resnet.errors import BenchmarkError, command_parser, run_stage
-from resnet.results import curves, review, same_bits, verdicts
+from resnet.params import Params
+from resnet.results import curves, review, same_bits, stale, verdicts
 from resnet.results.markdown import code
 from resnet.results.metrics import Results
 from resnet.results.provenance import WORKSPACE, stale_results
 from resnet.results.review import Row, Side, is_unchanged
 from resnet.results.review_page import Chart, Review, differing_code, render
 from resnet.training import history
+from scripts.repository import repository
 from scripts.sides import Revision, revision
 
 FAIL_ON = ("worse", "stale")
-MODULE = re.compile(r"(\w{1,50}/){1,5}\w{1,50}\.py", re.ASCII)  # not any path that a file names
-MOST_FILES = 100  # of code that a training may name: each is read from git
 
 
 def compare(base: str, rev: str, margin: float = verdicts.MARGIN) -> tuple[str, set[str]]:
@@ -40,7 +38,7 @@ def compare(base: str, rev: str, margin: float = verdicts.MARGIN) -> tuple[str, 
     sides = (revision(base), revision(rev))
     found = Review(base, rev, stale={side.name: [] for side in sides})
     _read_pipelines(sides, found)
-    found.refused = sides[1].refused()
+    found.refused = sides[1].settings if isinstance(sides[1].settings, str) else None
     synthetic_changed = any(key.startswith("data.synthetic.") for key in found.changed or ())
     unread_in_rev = False
     for variant in _variants(sides):
@@ -48,13 +46,13 @@ def compare(base: str, rev: str, margin: float = verdicts.MARGIN) -> tuple[str, 
         for side in sides:
             try:
                 results = _side(side, variant)
-                stale = list(_stale(side, variant, results.results)) if results else []
+                reasons = list(_stale(side, variant, results.results)) if results else []
             except BenchmarkError as error:  # an older revision may have other files
                 found.unread.append((variant, str(error)))
                 unread_in_rev |= side is sides[1]
             else:
                 pair.append(results)
-                found.stale[side.name] += stale
+                found.stale[side.name] += reasons
         match pair:
             case [Side() as before, Side() as after]:
                 row = review.accuracy_row(variant, before, after, synthetic_changed, margin)
@@ -91,40 +89,39 @@ def _stale(side: Revision, variant: str, results: Results) -> Iterator[str]:
     """Why results are stale by their own records, which are all there is of an unlisted variant."""
     if not results.recorded:
         yield f"{code(variant)}: its training did not record its code and data"
-    elif not side.broken and variant not in side.listed():
-        known = same_bits.parse(text, side.name) if (text := side.reader(same_bits.PATH)) else []
-        recorded = [run.training.identity.code for run in results.runs]
-        paths = {path for hashes in recorded for path in hashes if MODULE.fullmatch(path)}
-        texts = {path: side.reader(Path(path)) for path in sorted(paths)[:MOST_FILES]}
-        now = {p: hashlib.sha256(t.encode()).hexdigest() for p, t in texts.items() if t is not None}
-        if not all(same_bits.same_code(variant, hashes, now, known) for hashes in recorded):
+    elif not side.broken and variant not in side.listed:
+        text, where = side.reader(same_bits.PATH), f"{side.name}: {same_bits.PATH}"
+        known = same_bits.parse(text, where) if text else []
+        records = [run.training for run in results.runs]
+        if not all(
+            same_bits.same_code(variant, record.identity.code, side.code, known)
+            for record in records
+        ):
             yield f"{code(variant)}: not in `variants`, and trained with other code"
+        if isinstance(settings := side.settings, Params) and not all(
+            stale.same_parameters(variant, record, settings) for record in records
+        ):
+            yield f"{code(variant)}: not in `variants`, and trained with other parameters"
 
 
 def _variants(sides: Sequence[Revision]) -> list[str]:
     """The variants with results on either side: first those that the second side lists."""
     found = {name for side in sides for name in side.variants()}
-    listed = sides[1].listed()
+    listed = sides[1].listed
     return [*(name for name in listed if name in found), *sorted(found - set(listed))]
 
 
 def _read_pipelines(sides: Sequence[Revision], found: Review) -> None:
     """Let DVC compare the parameters, and find stale results, of sides that it can read."""
-    from dvc.exceptions import DvcException
-    from dvc.repo import Repo
-
-    try:
-        with Repo(".") as repo:
-            for side in sides:
-                if not side.broken:
-                    try:
-                        found.stale[side.name] = stale_results(repo, side.commit)
-                    except Exception as error:  # whatever a damaged file makes DVC raise
-                        side.broken.append(f"DVC: {' '.join(str(error).split())}")
-            if not any(side.broken for side in sides):
-                found.changed = _changed(repo, *(side.commit for side in sides))
-    except DvcException as error:
-        raise BenchmarkError(f"DVC: {' '.join(str(error).split())}") from error
+    with repository() as repo:
+        for side in sides:
+            if not side.broken:
+                try:
+                    found.stale[side.name] = stale_results(repo, side.commit)
+                except Exception as error:  # whatever a damaged file makes DVC raise
+                    side.broken.append(f"DVC: {' '.join(str(error).split())}")
+        if not any(side.broken for side in sides):
+            found.changed = _changed(repo, *(side.commit for side in sides))
     found.broken = {side.name: side.broken for side in sides}
 
 

@@ -10,7 +10,6 @@ done by the present code, and metrics/same-bits.json what was compared. Otherwis
 import argparse
 import hashlib
 import io
-import re
 import subprocess
 import sys
 import tarfile
@@ -31,13 +30,15 @@ from resnet.results.same_bits import Comparison, SameBits
 from resnet.results.store import Store
 from resnet.training import resume
 from resnet.training.identity import code_hashes
-from resnet.training.record import MODELS
+from resnet.training.pending import Name
+from resnet.training.record import model_folder
 from scripts import side_by_side
 from scripts.checkout import copy_checkout
+from scripts.checkpoints import LOCK, output, recorded
 from scripts.git import commit, git
+from scripts.repository import repository
 
-LOCK = Path("dvc.lock")
-TRAINING = re.compile(r"train@(.+)-(\d+)")
+Lock = Mapping[Name, Mapping[str, Any]]  # what dvc.lock records of each listed training
 
 
 class Row(NamedTuple):
@@ -49,32 +50,38 @@ class Row(NamedTuple):
 
 def main(arguments: argparse.Namespace) -> None:
     """Compare, and record where all is equal; raises BenchmarkError with what differs."""
-    rows = recorded_rows(arguments.variants)
+    lock = recorded_trainings()
+    rows = recorded_rows(lock, arguments.variants)
     base = commit(arguments.base)
-    check_models(rows)
+    check_models(lock)
     with tempfile.TemporaryDirectory(prefix="same-bits-") as folder:
         before, after = Path(folder) / "before", Path(folder) / "after"
         _extract(base, before)
         copy_checkout(after, {})
         for row in rows:  # before any is compared, which changes the copies
+            check_trained_with(row, lock, base, before)
             check_values(row, before, after)
-            check_trained_with(row, base, before)
         found = [compare(row, base, before, after) for row in rows]
     record(rows, found)
-    if "report" in _lock()["stages"]:  # the tables depend on the code, to mark what is stale
+    if "report" in _stages():  # the tables depend on the code, to mark what is stale
         command = [sys.executable, "-m", "dvc", "repro", "--quiet", "--single-item", "report"]
         if subprocess.run(command, check=False, stdout=subprocess.DEVNULL).returncode:
             raise BenchmarkError(f"recorded in {LOCK} and {same_bits.PATH}; the report failed")
     print(f"recorded in {LOCK} and {same_bits.PATH}; commit both and metrics/ with the edit")
 
 
-def recorded_rows(only: Iterable[str] = ()) -> list[Row]:
+def recorded_trainings() -> Lock:
+    """The listed trainings that dvc.lock records, with the values as DVC reads them."""
+    names = recorded()
+    stages = _stages() if names else {}
+    return {name: stages[name.stage] for name in names}
+
+
+def recorded_rows(lock: Lock, only: Iterable[str] = ()) -> list[Row]:
     """The listed trainings that dvc.lock records; raises BenchmarkError where there are none."""
-    settings, seeds = params.load(), dict[str, list[int]]()
-    for stage in _lock()["stages"]:
-        found = TRAINING.fullmatch(stage)
-        if found and found[1] in settings.variants and int(found[2]) in settings.seeds:
-            seeds.setdefault(found[1], []).append(int(found[2]))
+    seeds: dict[str, list[int]] = {}
+    for name in lock:
+        seeds.setdefault(name.variant, []).append(name.seed)
     unknown = sorted(set(only) - set(seeds))
     if unknown or not seeds:
         raise BenchmarkError(
@@ -83,19 +90,14 @@ def recorded_rows(only: Iterable[str] = ()) -> list[Row]:
     return [Row(name, tuple(each)) for name, each in seeds.items() if not only or name in only]
 
 
-def check_models(rows: Iterable[Row]) -> None:
+def check_models(lock: Lock) -> None:
     """Raise BenchmarkError where a trained folder that is here is not the one in dvc.lock."""
-    stages = _lock()["stages"]
-    for row in rows:
-        for seed in row.seeds:
-            folder = MODELS / row.variant / f"seed{seed}"
-            outs = {
-                out["path"]: out["md5"] for out in stages[f"train@{row.variant}-{seed}"]["outs"]
-            }
-            if folder.is_dir() and resume.dvc_hash(folder) != outs.get(str(folder)):
-                raise BenchmarkError(
-                    f"{folder} is not what {LOCK} records; run `dvc checkout --force {folder}`"
-                )
+    for name, stage in lock.items():
+        folder = model_folder(*name)
+        if folder.is_dir() and resume.dvc_hash(folder) != output(stage):
+            raise BenchmarkError(
+                f"{folder} is not what {LOCK} records; run `dvc checkout --force {folder}`"
+            )
 
 
 def check_values(row: Row, before: Path, after: Path) -> None:
@@ -140,28 +142,27 @@ def compare(row: Row, base: str, before: Path, after: Path) -> Comparison:
 
 def record(rows: Iterable[Row], found: list[Comparison]) -> None:
     """Write the present code into dvc.lock; restores it where more than code would change."""
-    from dvc.repo import Repo
-
     known = same_bits.read()
-    lock, old = LOCK.read_text(encoding="utf-8"), _lock()["stages"]
     if any(comparison.after != code_hashes() for comparison in found):
         raise BenchmarkError("the code was edited during the comparison; run it again")
-    names = [f"train@{row.variant}-{seed}" for row in rows for seed in row.seeds]
-    try:
-        with Repo(".") as repo, repo.lock:
+    names = [Name(row.variant, seed).stage for row in rows for seed in row.seeds]
+    with repository() as repo, repo.lock:  # so that no other dvc writes dvc.lock meanwhile
+        lock, old = LOCK.read_text(encoding="utf-8"), _stages()
+        try:
             for name in names:
                 (stage,) = repo.stage.collect(name)
                 # no entry in the run cache, which would outlive a refusal below
                 stage.save(allow_missing=True, run_cache=False)
                 stage.dump(update_pipeline=False)
-        for name in names:
-            _check_recorded(name, old[name], _lock()["stages"][name])
-        new = [comparison for comparison in found if comparison not in known]
-        value = SameBits(schema=1, comparisons=[*known, *new])
-        write_json(same_bits.PATH, value.model_dump(mode="json", by_alias=True))
-    except BaseException:
-        write_text(LOCK, lock)
-        raise
+            new = _stages()
+            for name in names:
+                _check_recorded(name, old[name], new[name])
+            comparisons = [*known, *(each for each in found if each not in known)]
+            value = SameBits(schema=1, comparisons=comparisons)
+            write_json(same_bits.PATH, value.model_dump(mode="json", by_alias=True))
+        except BaseException:
+            write_text(LOCK, lock)
+            raise
 
 
 def _device(variant: str) -> Device | None:
@@ -186,12 +187,11 @@ def _environment(device: Device) -> dict[str, str]:
     }
 
 
-def check_trained_with(row: Row, base: str, before: Path) -> None:
+def check_trained_with(row: Row, lock: Lock, base: str, before: Path) -> None:
     """Raise BenchmarkError where dvc.lock records other code or values than those of BASE."""
-    stages = _lock()["stages"]
     values = load_yaml(before / params.PATH)
     for seed in row.seeds:
-        stage = stages[f"train@{row.variant}-{seed}"]
+        stage = lock[Name(row.variant, seed)]
         for dep in stage["deps"]:
             path = before / dep["path"]
             if path.suffix != ".py":
@@ -242,10 +242,9 @@ def _value(checkout: Path, variant: str, key: str) -> Any:
     return section[key] if key in section else raw["recipes"][raw["train"]["recipe"]][key]
 
 
-def _lock() -> dict[str, Any]:
-    if not LOCK.exists():
-        raise BenchmarkError(f"{LOCK}: no such file; nothing has been trained")
-    return dict(load_yaml(LOCK))
+def _stages() -> dict[str, Any]:
+    """What dvc.lock records of each stage."""
+    return dict(load_yaml(LOCK)["stages"])
 
 
 def _extract(revision: str, target: Path) -> None:

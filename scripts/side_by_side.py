@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import h5py
 import numpy as np
-import yaml
+from dvc.utils.serialize import load_yaml
 from numpy.typing import NDArray
 
 from resnet.errors import BenchmarkError
@@ -113,7 +113,7 @@ def _shorten(checkout: Path, variant: str, seed: int) -> int:
     The drops of the rate keep their factors and follow each other, one epoch apart.
     """
     path = checkout / "params.yaml"
-    raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    raw = load_yaml(path)
     section = raw[variant]
     recipe = merged(raw["recipes"][raw["train"]["recipe"]], section)
     first = max(1, recipe["warmup"]["epochs"])

@@ -4,12 +4,15 @@ A commit can be anyone's, so its files are data: they are read from git, nothing
 what is too large, not a file or not plain YAML is not read. Files of the working tree are trusted.
 """
 
+import hashlib
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -22,7 +25,10 @@ from scripts.git import commit, fetch_objects, git
 
 LARGEST, LARGEST_YAML = 5_000_000, 1_000_000  # bytes of a file; YAML takes a second per 50 kB
 MOST_VARIANTS = 500
-PIPELINE = ("dvc.yaml", "params.yaml")  # and dvc.lock, which a commit without results lacks
+MOST_FILES = 100  # of code: each is read from git
+MODULE = re.compile(r"(\w{1,50}/){1,5}\w{1,50}\.py", re.ASCII)
+PIPELINE = Path("dvc.yaml")
+REQUIRED = (PIPELINE, params.PATH)  # and dvc.lock, which a commit without results lacks
 SYMLINK = b"120000"
 
 
@@ -45,33 +51,59 @@ class Revision:
             return read_workspace
         return partial(read_commit, self.commit, self.name)
 
-    def refused(self) -> str | None:
-        """Why this checkout's code refuses params.yaml; None where it is valid, or missing."""
+    @cached_property
+    def settings(self) -> params.Params | str | None:
+        """What params.yaml says, or why this checkout's code refuses it; None where it is missing.
+
+        Also None where it cannot be read, which `broken` says.
+        """
         try:
             text = self.reader(params.PATH)
         except BenchmarkError:
-            return None  # which `broken` says
+            return None
         if text is None or len(text) > LARGEST_YAML:
             return None
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / params.PATH
             path.write_text(text, encoding="utf-8")
             try:
-                params.load(path)
+                return params.load(path)
             except BenchmarkError as error:
                 return str(error).replace(str(path), str(params.PATH))
-        return None
 
+    @cached_property
     def listed(self) -> list[str]:
         """`variants` of params.yaml, in order; none where DVC cannot read the side."""
-        if self.broken:
-            return []
-        try:
-            values = yaml.safe_load(self.reader(params.PATH) or "")
-        except yaml.YAMLError:
-            return []
+        values = self._yaml(params.PATH)
         names = values.get("variants") if isinstance(values, dict) else None
         return [str(name) for name in names] if isinstance(names, list) else []
+
+    @cached_property
+    def code(self) -> dict[str, str]:
+        """The SHA-256 of each module that the train stage depends on, by path.
+
+        Not of a path that is no module's: a file could name any path, and any number of them.
+        """
+        try:
+            deps = self._yaml(PIPELINE)["stages"]["train"]["deps"]
+        except (LookupError, TypeError):
+            return {}
+        names = [name for name in deps if isinstance(name, str) and MODULE.fullmatch(name)]
+        texts = {name: self.reader(Path(name)) for name in names[:MOST_FILES]}
+        return {
+            name: hashlib.sha256(text.encode()).hexdigest()
+            for name, text in texts.items()
+            if text is not None
+        }
+
+    def _yaml(self, path: Path) -> Any:
+        """The values of a YAML file; None where it is missing, or DVC cannot read the side."""
+        if self.broken:
+            return None
+        try:
+            return yaml.safe_load(self.reader(path) or "")
+        except yaml.YAMLError:
+            return None
 
     def variants(self) -> list[str]:
         """The variants that have a file of metrics, by name: at most MOST_VARIANTS."""
@@ -117,13 +149,13 @@ def _unsafe(side: Revision) -> Iterator[str]:
     """Why DVC must not read a commit: what it could follow out of the repository, or never end."""
     listed = git("ls-tree", "-r", "-z", "--name-only", side.commit).split(b"\0")
     paths = [Path(os.fsdecode(name)) for name in listed if name]
-    for path in (Path(name) for name in PIPELINE):
+    for path in REQUIRED:
         if path not in paths:
             yield f"{path}: no such file"
     for path in paths:
         if path.suffix == ".dvc" and path.parent.name != ".dvc":
             yield f"{path}: the pipeline has no .dvc files, which can name other repositories"
-        if path.name in (*PIPELINE, "dvc.lock"):
+        if path.name in (PIPELINE.name, params.PATH.name, "dvc.lock"):
             try:
                 problem = _yaml_problem(side.reader(path) or "")
             except BenchmarkError as error:

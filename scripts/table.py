@@ -8,7 +8,6 @@ import argparse
 import subprocess
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from dvc.utils.serialize import modify_yaml
@@ -19,9 +18,10 @@ from resnet.params import Params
 from resnet.results.provenance import stage_changes
 from resnet.training import cost
 from resnet.training.pending import Name, trainings
+from scripts.repository import repository
 
-ORIGINAL = (  # the networks that the original has results of; model is ResNet20v1
-    "model",
+ORIGINAL = (  # the networks for which the original has results
+    "ResNet20v1",
     "ResNet32v1",
     "ResNet44v1",
     "ResNet56v1",
@@ -29,6 +29,25 @@ ORIGINAL = (  # the networks that the original has results of; model is ResNet20
     "ResNet56v2",
     "ResNet110v2",
 )
+
+
+def originals(settings: Params) -> list[str]:
+    """The section of each of these networks: the one of that name, else `model` if it is that one.
+
+    Raises BenchmarkError where params.yaml has none.
+    """
+    model, found = settings.sections.get("model"), []
+    for name in ORIGINAL:
+        if name in settings.sections:
+            found.append(name)
+        elif model and model.network.name == name:
+            found.append("model")
+        else:
+            raise BenchmarkError(
+                f"{params.PATH} has no section of {name}, the original's network: add one of that "
+                "name, or name the VARIANTS to train"
+            )
+    return found
 
 
 def add_to_listed(variants: Sequence[str], seeds: Sequence[int]) -> Params:
@@ -58,8 +77,7 @@ def add_to_listed(variants: Sequence[str], seeds: Sequence[int]) -> Params:
 
 def not_trained(repo: Any) -> list[Name]:
     """The trainings that are not done, by code and values: the data may not be here yet."""
-    cached = [Path(out.def_path) for out in repo.index.outs if out.use_cache]
-    return [name for name, stage in trainings(repo).items() if any(stage_changes(stage, cached))]
+    return [name for name, stage in trainings(repo).items() if any(stage_changes(stage))]
 
 
 def dvc(*arguments: str) -> None:
@@ -76,9 +94,7 @@ def dvc(*arguments: str) -> None:
 
 def evaluate(variants: Sequence[str]) -> None:
     """Evaluate those variants whose seeds are all trained, and bring the tables up to date."""
-    from dvc.repo import Repo
-
-    with Repo(".") as repo:
+    with repository() as repo:
         incomplete = {name.variant for name in not_trained(repo)}
     if complete := [f"evaluate@{name}" for name in variants if name not in incomplete]:
         dvc("repro", *complete)
@@ -88,13 +104,11 @@ def evaluate(variants: Sequence[str]) -> None:
 
 
 def main(arguments: argparse.Namespace) -> None:
-    from dvc.repo import Repo
-
-    variants = list(dict.fromkeys(arguments.variants)) or list(ORIGINAL)
+    variants = list(dict.fromkeys(arguments.variants)) or originals(params.load())
     settings = add_to_listed(variants, arguments.seeds)
     seeds = arguments.seeds or settings.seeds
     wanted = [Name(variant, seed) for variant in variants for seed in seeds]
-    with Repo(".") as repo:
+    with repository() as repo:
         missing = [name for name in not_trained(repo) if name in wanted]
     time = cost.estimate([settings.variant(name.variant) for name in missing], cost.timed())
     plural = "s" * (len(missing) != 1)

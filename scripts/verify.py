@@ -49,7 +49,7 @@ def verify(
         same_place(run, scored.evaluation)
         for run, scored in zip(here, files.results.runs, strict=True)
     ):
-        counts = store.confusion(variant)["images"].astype(int).tolist()
+        counts = store.confusion(variant, results)["images"].astype(int).tolist()
         if counts != files.confusion.ravel().tolist():
             lines.append(f"{store.confusion_path(variant)}: the checkpoints have other counts")
     rows = {run.seed: row for run, row in zip(results.runs, recorded, strict=True)}
@@ -117,6 +117,12 @@ def pretrained_mismatches(folder: Path, scored: Correct) -> Iterator[str]:
         yield f"{folder}: resnet.pretrained.load answers {different} images differently"
 
 
+def without_weights(variant: str, results: Results) -> str:
+    """The seeds that have results, but no checkpoint here; empty where there are none."""
+    seeds = [run.seed for run in results.runs if not model_folder(variant, run.seed).exists()]
+    return f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}" if seeds else ""
+
+
 def same_place(recorded: Run, scored: Evaluation) -> bool:
     """Whether two evaluations must give the same bits: on this very CPU, with the same versions.
 
@@ -152,6 +158,9 @@ def main(_arguments: argparse.Namespace) -> None:
         count = f"{len(mismatches)} mismatch{'es' * (len(mismatches) > 1)}"
         raise BenchmarkError(f"{count}; `dvc repro` updates the results")
     print(f"verified: {', '.join(found)}: metrics/ contains what the checkpoints score")
+    for variant in settings.variants:
+        if (results := store.results(variant)) and (missing := without_weights(variant, results)):
+            print(f"not checked, since models/ lacks the weights: {variant}, {missing}")
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ def report(
     networks = {**networks, **{name: each.network for name, each in results.items()}}
     published = store.published()
     histories = {name: store.histories(name, each) for name, each in results.items()}
-    counts = {name: store.confusion(name) for name in list(results)[:1]}
+    counts = {name: store.confusion(name, each) for name, each in list(results.items())[:1]}
     built = tables.build(networks, results, published, store.published_results())
     curves = {
         f"learning-curves/{name}": plots.curves(name, each, histories[name])

@@ -20,11 +20,13 @@ import yaml
 from resnet.errors import BenchmarkError
 from resnet.files import read_json
 from resnet.training.pending import Name, trainings
+from resnet.variant import Network
 from scripts.checkout import copy_checkout, environment, set_params
 from stages import evaluate, report, train
 from tests.support.checkout import AUTHOR, commit, run, stages
 from tests.support.connections import heard, listening
 from tests.support.pages import commands
+from tests.support.results import make_results, write_results
 
 SMALL = {
     "data.source": "synthetic",
@@ -304,7 +306,15 @@ def test_verify_compares_the_results_with_what_the_checkpoints_score(
         return captured.out + captured.err + reason
 
     monkeypatch.chdir(warm)
-    assert verified().endswith("verified: model: metrics/ contains what the checkpoints score\n")
+    verdict = "verified: model: metrics/ contains what the checkpoints score\n"
+    assert verified().endswith(verdict)
+    other = {"variants": ["model", "ResNet8v1"], "ResNet8v1": {"version": 1, "n": 1}}
+    set_params(warm / "params.yaml", other)
+    network = Network(version=1, n=1)
+    write_results(warm / "metrics", make_results("ResNet8v1", network=network, seeds=2))
+    unchecked = "not checked, since models/ lacks the weights: ResNet8v1, seeds 0, 1\n"
+    assert verified().endswith(verdict + unchecked)
+    set_params(warm / "params.yaml", {"variants": ["model"]})
 
     code = warm / "resnet" / "training" / "schedule.py"
     code.write_text(code.read_text() + "\n")

@@ -15,18 +15,16 @@ FLOAT32_PRODUCTS = {"tf32": "TF32", "float32": "float32"}
 
 def accuracy(results: Results) -> str:
     """An accuracy in percent with its number of seeds, and its spread where there are several."""
-    metrics = results.metrics
-    spread = "" if metrics.accuracy_std is None else f" ± {metrics.accuracy_std:.2f}"
-    return f"{metrics.accuracy:.2f}{spread} ({seeds(metrics.seeds)})"
+    values = [run.evaluation.accuracy for run in results.runs]
+    return f"{spread(values)} ({seeds(len(values))})"
 
 
-def best_on_test(results: Results) -> str:
-    """The mean over the seeds of the accuracy at the best epoch on the test set, and its spread."""
-    found = results.best_on_test
-    if not found:
+def spread(values: Sequence[float], digits: int = 2) -> str:
+    """The mean over the seeds, and the sample standard deviation where there are several."""
+    if not values:
         return NONE
-    spread = f" ± {statistics.stdev(found):.2f}" if len(found) > 1 else ""
-    return f"{statistics.mean(found):.2f}{spread}"
+    deviation = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.{digits}f}{deviation}"
 
 
 def seeds(count: int) -> str:
@@ -81,7 +79,7 @@ def ours(results: Results | None, missing: str = NONE) -> dict[str, str]:
     digits = 2 if seconds < 10 else 1 if seconds < 100 else 0
     return {
         "Accuracy %": accuracy(results) + _mark(results),
-        BEST: best_on_test(results),
+        BEST: spread(results.best_on_test),
         "s/epoch": f"{seconds:.{digits}f}",
         "Device": device(results),
         "Parameters": f"{results.metrics.parameters:,}",

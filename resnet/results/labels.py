@@ -21,8 +21,8 @@ class Box(NamedTuple):
 def heights(points: Sequence[tuple[float, float]], texts: Sequence[str]) -> list[float]:
     """The height of the middle of each point's label, which begins to the right of the point.
 
-    It is the point's own height or the nearest one that is free, first of the upper points.
-    Points are (x, y) in parts of the plot's width and height.
+    It is the point's own height or the nearest free one; upper points are placed first. Points are
+    (x, y) in parts of the plot's width and height.
     """
     found = [0.0] * len(points)
     taken = [Box(x - RADIUS, x + RADIUS, y - RADIUS, y + RADIUS) for x, y in points]

@@ -170,6 +170,17 @@ class Results:
         found = [getattr(run.evaluation, key) for run in self.runs]
         return [] if None in found else found
 
+    def class_counts(self) -> dict[str, tuple[int, int]]:
+        """Images and errors of all seeds, by class; empty where a seed has none by class."""
+        found = dict[str, tuple[int, int]]()
+        for run in self.runs:
+            if run.evaluation.classes is None:
+                return {}
+            for name, each in run.evaluation.classes.items():
+                images, errors = found.get(name, (0, 0))
+                found[name] = (images + each.images, errors + each.errors)
+        return found
+
     def class_accuracies(self) -> dict[str, list[float]]:
         """Each seed's accuracy in percent, by class; without classes that have no test image."""
         found = dict[str, list[float]]()

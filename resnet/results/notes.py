@@ -34,7 +34,7 @@ READING = (
     "`metrics/provenance/<variant>.json`. [results.csv](results.csv) has a row per seed. The "
     "published results come from `metrics/published.csv`.",
 )
-OTHERS = "Results of others with several seeds"  # a table, and a column of ours
+OTHERS = "Results of others with several seeds"  # the title of a table
 OTHERS_COLUMN = "Others' results"
 AGREEMENT = (
     "Our row says whether it agrees with a published result if both have the same network, form, "
@@ -94,8 +94,8 @@ ON_TEST = (
     "it is too high."
 )
 OUTDATED = (
-    f"{STALE} Stale: trained with other code or parameters than those of this commit, or with a "
-    "section that params.yaml no longer has."
+    f"{STALE} Stale: trained with other code or parameters than those of this commit, with a "
+    "section that params.yaml no longer has, or without a record of the code."
 )
 INEXACT = (
     f"{NOT_EXACT} Resumed under other conditions (metrics/provenance has them), so the weights are "

@@ -9,17 +9,33 @@ import io
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import vl_convert
 from dvc_render.exceptions import DvcRenderError
 from dvc_render.vega import VegaRenderer
+from pydantic import Field
 from ruamel.yaml import YAML
 
 from resnet.errors import BenchmarkError
+from resnet.schema import Schema, validate
 
 PIPELINE = Path("dvc.yaml")
 TEMPLATES = Path(".dvc/plots")
+ONE = Field(min_length=1, max_length=1)
+
+
+class _Given(Schema):
+    """An entry of dvc.yaml's plots."""
+
+    template: str
+    x: str
+    y: str | Annotated[dict[str, str], ONE]  # a column, or the file and its column
+    title: str
+
+
+class _Plots(Schema):
+    plots: list[Annotated[dict[str, _Given], ONE]]
 
 
 class Plot(NamedTuple):
@@ -60,17 +76,14 @@ def draw(texts: Mapping[Path, str]) -> dict[str, str]:
 def plots(paths: Mapping[Path, Any]) -> Iterator[Plot]:
     """The plots of dvc.yaml in order, those of a folder's files one by one."""
     pipeline = YAML(typ="safe").load(PIPELINE.read_text(encoding="utf-8"))
-    for entry in pipeline["plots"]:
+    for entry in validate(_Plots, {"plots": pipeline.get("plots")}, str(PIPELINE)).plots:
         ((name, given),) = entry.items()
-        common = (given["template"], given["title"])
-        if isinstance(given["y"], str):
-            for path in paths:
-                if path.parent == Path(name):
-                    yield Plot(str(path), path, given["x"], given["y"], *common)
+        if isinstance(given.y, str):
+            of = [(str(path), path, given.y) for path in paths if path.parent == Path(name)]
         else:
-            ((file, column),) = given["y"].items()
-            if Path(file) in paths:
-                yield Plot(name, Path(file), given["x"], column, *common)
+            of = [(name, Path(file), y) for file, y in given.y.items() if Path(file) in paths]
+        for plot, path, y in of:
+            yield Plot(plot, path, given.x, y, given.template, given.title)
 
 
 def specification(plot: Plot, rows: list[dict[str, str]]) -> dict[str, Any]:

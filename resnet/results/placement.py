@@ -5,15 +5,11 @@ from collections.abc import Collection, Mapping
 import pandas as pd
 
 from resnet.results.metrics import Results
-from resnet.results.notes import NOT_BUILDABLE
 from resnet.results.recipes import recognize
 from resnet.variant import Network
 
 Networks = Mapping[str, Network]  # the variants that are listed or have results, in order
 AllResults = Mapping[str, Results]  # by variant
-
-# The paper has another network under these names: see note 2.
-OTHER_NETWORK = ("ResNet164v1", "ResNet110v2")
 
 
 def original_rows(
@@ -36,8 +32,7 @@ def original_rows(
 
 def paper_rows(networks: Networks, full: AllResults, published: pd.DataFrame) -> dict[str, str]:
     """The variant in the row of each of the papers' networks: of their form and recipe."""
-    with_paper = ~published["paper_accuracy"].isin(["-", NOT_BUILDABLE])
-    available = set(published[with_paper]["network"]) - set(OTHER_NETWORK)
+    available = set(published[published["paper_form"] == "paper"]["network"])
     rows: dict[str, str] = {}
     for name in sorted(networks, key=lambda name: (name != networks[name].family, name == "model")):
         network = networks[name]

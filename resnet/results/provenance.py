@@ -4,7 +4,7 @@ DVC compares them with dvc.lock. Data and checkpoints are not in git, so a clone
 are not compared here: scripts/verify.py does that where there are checkpoints.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -38,9 +38,8 @@ def stale_results(repo: Any, rev: str) -> list[str]:
             for stage in index.stages
             if stage.name == "report" and any(out.is_in_repo and out.exists for out in stage.outs)
         }
-        cached = [Path(out.def_path) for out in index.outs if out.use_cache]
         every_stage = {stage for stages in stages_behind.values() for stage in stages}
-        changes = {stage: list(stage_changes(stage, cached)) for stage in every_stage}
+        changes = {stage: list(stage_changes(stage)) for stage in every_stage}
         for variant, stages in stages_behind.items():
             for stage in sorted(stages, key=lambda stage: str(stage.name)):
                 for change in changes[stage]:
@@ -53,14 +52,15 @@ def stale_results(repo: Any, rev: str) -> list[str]:
     return [f"{variants}: {what} {', '.join(items)}" for (variants, what), items in lines.items()]
 
 
-def stage_changes(stage: Any, cached: Sequence[Path]) -> Iterator[tuple[str, str]]:
+def stage_changes(stage: Any) -> Iterator[tuple[str, str]]:
     """How a stage differs from its record in dvc.lock: what is wrong, and with what.
 
-    The `cached` paths are not compared.
+    Data and checkpoints, which DVC caches, are not compared.
     """
     if not any(entry.hash_info for entry in (*stage.deps, *stage.outs)):
         yield "`dvc.lock` has no record of", code(str(stage.name))
         return
+    cached = [Path(out.def_path) for out in stage.repo.index.outs if out.use_cache]
     # Without variant and seed, so that what several stages share is reported once.
     name = code(str(stage.name).split("@")[0])
     if stage.cmd_changed:

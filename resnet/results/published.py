@@ -102,6 +102,7 @@ def quoted(rows: Sequence[Mapping[str, str]]) -> pd.DataFrame:
             "original_accuracy": row["accuracy"],
             "original_seconds_per_epoch": row["seconds_per_epoch"],
             "paper_accuracy": _with_spread(papers.get(row["network"])),
+            "paper_form": papers.get(row["network"], {}).get("form", "-"),  # other: not one of ours
             "source": row["source"],
         }
         for row in rows

@@ -180,7 +180,7 @@ def _charts(sides: tuple[str, str], charts: Sequence[Chart]) -> list[str]:
         blocks += [f"{code(each.variant)}. {what}; {before}, {after}."]
         blocks += [curves.chart(each.before, each.after)]
     left = len(charts) - MOST_CHARTS
-    return [*blocks, f"{left} more variants changed."] if left > 0 else blocks
+    return [*blocks, f"{left} more variant{'s' * (left > 1)} changed."] if left > 0 else blocks
 
 
 def _parameters(sides: tuple[str, str], review: Review) -> list[str]:

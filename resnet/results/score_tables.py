@@ -1,11 +1,10 @@
 """The tables of the scores that nothing published is beside: likelihood, calibration, classes."""
 
-import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from resnet.results import cells, notes
+from resnet.results.cells import spread
 from resnet.results.metrics import Results
-from resnet.results.notes import NONE
 from resnet.results.tables import Table
 
 
@@ -24,14 +23,6 @@ def build(results: Mapping[str, Results]) -> list[Table]:
         if by_class := _by_class(group):
             found.append(Table(f"Accuracy by class, %{on}", by_class))
     return found
-
-
-def spread(values: Sequence[float], digits: int) -> str:
-    """The mean over the seeds, and the sample standard deviation where there are several."""
-    if not values:
-        return NONE
-    deviation = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):.{digits}f}{deviation}"
 
 
 def _scores(results: Mapping[str, Results]) -> tuple[dict[str, str], ...]:

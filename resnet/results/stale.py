@@ -17,12 +17,19 @@ def is_stale(variant: str, results: Results, settings: Params) -> bool:
     )
 
 
+def same_parameters(variant: str, record: TrainingRecord, settings: Params) -> bool:
+    """Whether a training used the parameters that a section has; False where there is none."""
+    if variant not in settings.sections:
+        return False
+    every = replace(settings, variants=settings.sections)
+    return record.identity.parameters == identity.training_parameters(every, variant)
+
+
 def differences(variant: str, record: TrainingRecord, settings: Params) -> Iterator[str]:
     """How this checkout differs from what a training used; code shown to be equal is equal."""
-    every = replace(settings, variants=settings.sections)
     if variant not in settings.sections:
         yield f"params.yaml has no section {variant}"
-    elif record.identity.parameters != identity.training_parameters(every, variant):
+    elif not same_parameters(variant, record, settings):
         yield f"trained with different parameters than params.yaml has for {variant}"
     code, trained_with = identity.code_hashes(), record.identity.code
     if same_bits.same_code(variant, trained_with, code, same_bits.read()):

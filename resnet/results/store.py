@@ -16,6 +16,7 @@ README.md                                the tables
 import io
 import json
 import math
+import re
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -32,7 +33,7 @@ from resnet.results.metrics import Metrics, Provenance, Results, parse
 from resnet.results.published import Published
 from resnet.results.scores import Correct
 from resnet.results.summary import summarize
-from resnet.schema import Schema
+from resnet.schema import Schema, short_repr
 from resnet.training import history
 
 METRICS = Path("metrics")
@@ -95,21 +96,19 @@ class Store:
         path, provenance_path = self.metrics_path(variant), self.provenance_path(variant)
         if (text := self._read(path)) is None:
             return None
-        where = f"{self._prefix}{path}"
+        where, where_runs = f"{self._prefix}{path}", f"{self._prefix}{provenance_path}"
         metrics = parse(Metrics, text, where)
-        provenance = parse(
-            Provenance, self._existing(provenance_path), f"{self._prefix}{provenance_path}"
-        )
+        provenance = parse(Provenance, self._existing(provenance_path), where_runs)
         for run in provenance.runs:
             if run.training.identity.variant != variant:
                 raise BenchmarkError(
-                    f"{self._prefix}{provenance_path}: contains a run of "
+                    f"{where_runs}: contains a run of "
                     f"{run.training.identity.variant}; run `dvc repro evaluate@{variant}`"
                 )
         try:
             expected = summarize(provenance.runs)
         except BenchmarkError as error:
-            raise BenchmarkError(f"{self._prefix}{provenance_path}: {error}") from error
+            raise BenchmarkError(f"{where_runs}: {error}") from error
         for name, field in Metrics.model_fields.items():
             value, other = getattr(metrics, name), getattr(expected, name)
             if name != "schema_version" and not _equal(value, other):
@@ -146,17 +145,22 @@ class Store:
         ]
         return [pd.read_csv(io.StringIO(text)) for text in texts]
 
-    def confusion(self, variant: str) -> pd.DataFrame:
+    def confusion(self, variant: str, results: Results) -> pd.DataFrame:
         """The counts, a row per actual and predicted class; empty where there is no such file."""
         path = self.confusion_path(variant)
         if self._read(path) is None:
             return pd.DataFrame(columns=list(CONFUSION_COLUMNS))
         frame = self._csv(path, CONFUSION_COLUMNS)
         for number, count in enumerate(frame["images"], start=2):
-            if not count.isdecimal():
+            if not re.fullmatch(r"\d{1,9}", count, re.ASCII):
                 raise BenchmarkError(
-                    f"{self._prefix}{path}, line {number}: images is {count!r}: must be a count"
+                    f"{self._prefix}{path}, line {number}: images is {short_repr(count)}: "
+                    "must be a count"
                 )
+        if (expected := results.class_counts()) and _class_counts(frame) != expected:
+            raise BenchmarkError(
+                f"{self._prefix}{path} and {self.provenance_path(variant)} are of different runs"
+            )
         return frame
 
     def published(self) -> pd.DataFrame:
@@ -239,6 +243,15 @@ class Store:
                 f"has {', '.join(frame.columns)}"
             )
         return frame
+
+
+def _class_counts(confusion: pd.DataFrame) -> dict[str, tuple[int, int]]:
+    """Images and errors of each actual class."""
+    found = dict[str, tuple[int, int]]()
+    for actual, predicted, count in confusion.itertuples(index=False):
+        images, errors = found.get(actual, (0, 0))
+        found[actual] = (images + int(count), errors + int(count) * (actual != predicted))
+    return found
 
 
 def _equal(value: object, expected: object) -> bool:

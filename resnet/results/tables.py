@@ -16,7 +16,6 @@ from resnet.results import agreement, cells, markdown, notes
 from resnet.results.metrics import Results
 from resnet.results.notes import NONE, NOT_BUILDABLE
 from resnet.results.placement import (
-    OTHER_NETWORK,
     AllResults,
     Networks,
     original_rows,
@@ -206,8 +205,7 @@ def _beside_original(row: PublishedRow, model: str, results: Results | None) -> 
 def _beside_paper(row: PublishedRow, model: str, results: Results | None) -> dict[str, str]:
     """A row of the papers' tables, with our result beside it."""
     network = row["network"]
-    elsewhere = row["n"] == NOT_BUILDABLE or network in OTHER_NETWORK
-    ours = cells.ours(results, NOT_BUILDABLE if elsewhere else NONE)
+    ours = cells.ours(results, NONE if row["paper_form"] == "paper" else NOT_BUILDABLE)
     return {
         "Model": model,
         "n": row["n"],

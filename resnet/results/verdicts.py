@@ -80,7 +80,7 @@ def more_seeds(*sides: Collection[int]) -> str:
         if fewest == 1
         else "two seeds show only large differences"
     )
-    return f"{why}; add `-S 'seeds=[{','.join(map(str, sorted(seeds)))}]'`"
+    return f"{why}; train more: `dvc exp run -S 'seeds=[{','.join(map(str, sorted(seeds)))}]'`"
 
 
 def agreement(difference: Difference, margin: float = MARGIN) -> str:

@@ -7,10 +7,11 @@ import pytest
 from cluster.schedule import Epochs, longest_first, makespan
 from resnet import params
 from resnet.training.pending import Name
-from scripts.table import ORIGINAL
+from scripts.table import originals
 from tests.support.checkout import ROOT
 
-SECTIONS = params.load(ROOT / "params.yaml").sections
+SETTINGS = params.load(ROOT / "params.yaml")
+SECTIONS = SETTINGS.sections
 SECONDS = {  # per epoch, of the original's table
     "model": 35,
     "ResNet32v1": 50,
@@ -23,7 +24,7 @@ SECONDS = {  # per epoch, of the original's table
 
 
 def test_the_original_takes_longest_for_what_starts_first() -> None:
-    names = [Name(variant, seed) for variant in ORIGINAL for seed in range(3)]
+    names = [Name(variant, seed) for variant in originals(SETTINGS) for seed in range(3)]
     ordered = longest_first(names, SECTIONS)
     assert sorted(ordered) == sorted(names)
     assert {name.variant for name in ordered[:6]} == {"ResNet110v2", "ResNet110v1"}

@@ -1,6 +1,8 @@
 """The plots of dvc.yaml: names, templates and files. tests/scripts/test_plots.py draws them."""
 
 from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 import yaml
@@ -11,6 +13,7 @@ from resnet.results.pictures import Plot
 from tests.support.checkout import ROOT
 from tests.support.results import MODEL, make_results, report, write_results
 
+ENTRY = {"template": "rates", "x": "epoch", "y": "rate", "title": "Rates"}
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
 
 
@@ -40,6 +43,46 @@ def test_every_file_of_the_report_is_in_one_plot(tmp_path: Path) -> None:
     paths = [Path("metrics/plots/all") / path.relative_to(root) for path in root.rglob("*.csv")]
     drawn = [plot.path for plot in pictures.plots(dict.fromkeys(paths))]
     assert sorted(drawn) == sorted(paths)
+
+
+def test_the_pictures_in_git_are_those_of_dvc_yaml(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`dvc repro` draws them again where a number changes, but not for a title in dvc.yaml.
+
+    Their texts are compared: where these are depends on the fonts of a system.
+    """
+    monkeypatch.chdir(ROOT)
+    paths = sorted(Path("metrics/plots/all").rglob("*.csv"))
+    drawn = pictures.draw({path: path.read_text(encoding="utf-8") for path in paths})
+    there = {path.name: path.read_text("utf-8") for path in Path("metrics/pictures").iterdir()}
+    assert {name: texts(svg) for name, svg in drawn.items()} == {
+        name: texts(svg) for name, svg in there.items()
+    }
+
+
+def texts(svg: str) -> list[str]:
+    found = ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")
+    return ["".join(each.itertext()) for each in found]
+
+
+@pytest.mark.parametrize(
+    ("plots", "problem"),
+    [
+        (None, "plots is None"),
+        (["metrics/plots/all/rates.csv"], "plots.0 is 'metrics/plots/all/rates.csv'"),
+        ([{"rates": {"x": "epoch", "y": "rate", "title": "Rates"}}], "template: missing"),
+        ([{"a": {**ENTRY}, "b": {**ENTRY}}], "plots.0 is"),
+        ([{"a": {**ENTRY, "y": {"a.csv": "rate", "b.csv": "rate"}}}], "y"),
+    ],
+)
+def test_an_entry_of_dvc_yaml_that_cannot_be_drawn_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plots: Any, problem: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("dvc.yaml").write_text(yaml.safe_dump({"stages": {}, "plots": plots}))
+    with pytest.raises(BenchmarkError, match=r"^dvc\.yaml: ") as caught:
+        pictures.draw({})
+    assert problem in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_column_that_is_missing_is_one_line() -> None:

@@ -1,6 +1,5 @@
 """Stale results, under a real dvc in clones without data."""
 
-import hashlib
 import json
 import subprocess
 import sys
@@ -10,6 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
+from resnet import params
+from resnet.results.same_bits import Comparison
+from resnet.training.identity import code_hashes, training_parameters
 from resnet.variant import Network
 from scripts.checkout import copy_checkout, environment
 from tests.support.checkout import ROOT, commit, git, run
@@ -177,36 +179,63 @@ def test_the_results_of_this_checkout_were_not_edited_by_hand(tmp_path: Path) ->
     assert not [line for line in done.stdout.splitlines() if " wrote a different " in line]
 
 
-def test_an_unlisted_variant_that_was_trained_with_other_code(clone: Path) -> None:
+def test_an_unlisted_variant_is_compared_by_its_own_records(clone: Path) -> None:
     """It has no stage that DVC compares, and its results are still shown and compared."""
     path = clone / "metrics" / "provenance" / "ResNet32v1.json"
-    trained_with = hashlib.sha256((clone / "resnet" / "model.py").read_bytes()).hexdigest()
+    parameters = training_parameters(params.load(clone / "params.yaml"), "ResNet32v1")
+    code = code_hashes(clone / "dvc.yaml")
     values = json.loads(path.read_text())
     for each in values["runs"]:
-        each["training"]["identity"]["code"] = {"resnet/model.py": trained_with}
+        each["training"]["identity"]["parameters"] = parameters.model_dump(mode="json")
+        each["training"]["identity"]["code"] = code
     path.write_text(json.dumps(values))
     edit(clone / "params.yaml", "- ResNet32v1\n", "")
-    line = "`ResNet32v1`: not in `variants`, and trained with other code"
-    assert not [each for each in stale(clone, "main") if line in each]
+
+    def reasons(*revisions: str) -> list[str]:
+        found = [line for line in stale(clone, *revisions) if "not in `variants`" in line]
+        return [line.partition("with other ")[2] for line in found]
+
+    assert reasons("main") == []
+    edit(clone / "params.yaml", "    l2: 0.0001", "    l2: 0.0002")
+    assert reasons("main") == ["parameters"]
     (clone / "resnet" / "model.py").write_text("# edited")
-    assert [each for each in stale(clone, "main") if line in each]
+    assert reasons("main") == ["code", "parameters"]
     for name in ("../../etc/passwd", "a\0b.py", "\ud800.py", "x" * 200_000 + ".py"):
-        for run in values["runs"]:
-            run["training"]["identity"]["code"] = {name: trained_with}
+        for each in values["runs"]:
+            each["training"]["identity"]["code"] = {name: code["resnet/model.py"]}
         path.write_text(json.dumps(values))
-        git(
-            clone,
-            "-c",
-            "user.name=a",
-            "-c",
-            "user.email=b",
-            "commit",
-            "--quiet",
-            "--all",
-            "-m",
-            "x",
-        )
-        assert [each for each in stale(clone, "HEAD~1", "HEAD") if line in each]
+        commit(clone, "x")
+        assert reasons("HEAD~1", "HEAD")[-2:] == ["code", "parameters"]
+
+
+def test_code_that_was_shown_to_be_equal_is_equal_though_it_has_more_modules(clone: Path) -> None:
+    """The modules before are those that the record names, and those after are the stage's."""
+    path = clone / "metrics" / "provenance" / "ResNet32v1.json"
+    after = code_hashes(clone / "dvc.yaml")
+    before = {"resnet/model.py": "0" * 64}
+    values = json.loads(path.read_text())
+    for each in values["runs"]:
+        each["training"]["identity"]["code"] = before
+    path.write_text(json.dumps(values))
+    edit(clone / "params.yaml", "- ResNet32v1\n", "")
+    line = "- `workspace`: `ResNet32v1`: not in `variants`, and trained with other code"
+    assert line in stale(clone, "main")
+    same = Comparison(
+        variant="ResNet32v1",
+        seed=0,
+        base="abc",
+        before=before,
+        after=after,
+        backend="tensorflow",
+        device="a CPU",
+        xla=False,
+        steps=10,
+        values=100,
+        largest_difference=0.0,
+    )
+    known = {"schema": 1, "comparisons": [same.model_dump(mode="json")]}
+    (clone / "metrics" / "same-bits.json").write_text(json.dumps(known))
+    assert line not in stale(clone, "main")
 
 
 def test_the_name_of_a_stage_has_no_effect(clone: Path) -> None:

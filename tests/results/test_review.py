@@ -33,8 +33,8 @@ def judged(row: Row) -> Row:
     return found
 
 
-ONE_SEED = "one seed does not show how seeds vary; add `-S 'seeds=[0,1,2]'`"
-TWO_SEEDS = "two seeds show only large differences; add `-S 'seeds=[0,1,2]'`"
+ONE_SEED = "one seed does not show how seeds vary; train more: `dvc exp run -S 'seeds=[0,1,2]'`"
+TWO_SEEDS = "two seeds show only large differences; train more: `dvc exp run -S 'seeds=[0,1,2]'`"
 NOTHING_VARIES = "nothing varies on either side, so there is no measure of noise"
 
 
@@ -198,4 +198,4 @@ def test_the_seeds_to_add_are_those_that_are_missing(seeds: list[int], added: st
         return Side(results_of(runs), side(len(seeds), accuracy).correct)
 
     row = judged(review.accuracy_row("model", few(91.5), few(91.9), synthetic_changed=False))
-    assert row.remark.endswith(f"; add `-S 'seeds={added}'`")
+    assert row.remark.endswith(f"; train more: `dvc exp run -S 'seeds={added}'`")

@@ -38,10 +38,10 @@ def test_the_files_of_a_variant(tmp_path: Path) -> None:
     ]
     assert files["plots/confusion/model.csv"].splitlines() == [
         "actual,predicted,images",
-        "cat,cat,90",
-        "cat,dog,10",
-        "dog,cat,5",
-        "dog,dog,95",
+        "cat,cat,46",
+        "cat,dog,4",
+        "dog,cat,4",
+        "dog,dog,46",
     ]
     errors = [run.evaluation.errors for run in RESULTS.runs]
     assert [line.count("0") for line in files["predictions/model.txt"].split()] == errors
@@ -58,14 +58,14 @@ def test_what_is_written_is_read_back(store: Store) -> None:
     np.testing.assert_array_equal(store.correct("model", RESULTS), make_correct(RESULTS))
     histories = store.histories("model", RESULTS)
     assert [frame["accuracy"].tolist() for frame in histories] == [[51.0, 52.0]] * 2
-    assert store.confusion("model")["images"].tolist() == ["90", "10", "5", "95"]
+    assert store.confusion("model", RESULTS)["images"].tolist() == ["46", "4", "4", "46"]
     assert store.variants() == ["model"]
 
 
 def test_a_variant_without_results(store: Store) -> None:
     assert store.results("ResNet32v1") is None
     assert store.histories("ResNet32v1", RESULTS) == []
-    assert store.confusion("ResNet32v1").empty
+    assert store.confusion("ResNet32v1", RESULTS).empty
 
 
 @pytest.mark.usefixtures("store")
@@ -132,7 +132,10 @@ def edit(change: Callable[[Any], Any]) -> Callable[[str], str]:
         ("predictions/model.txt", lambda _: "", "must contain lines of equally many digits"),
         ("predictions/model.txt", lambda text: text.replace("0", "1"), "are of different runs"),
         ("predictions/model.txt", lambda text: text[:51], "are of different runs"),
-        ("plots/confusion/model.csv", lambda text: text.replace("90", "<<<"), "line 2: images is"),
+        ("plots/confusion/model.csv", lambda text: text.replace("46", "<<<"), "line 2: images is"),
+        ("plots/confusion/model.csv", lambda text: text.replace("46", "9" * 20), "line 2: images"),
+        ("plots/confusion/model.csv", lambda text: text.replace("46", "47"), "of different runs"),
+        ("plots/confusion/model.csv", lambda text: text.replace(",4\n", ",5\n"), "of different"),
         ("plots/confusion/model.csv", lambda _: "a,b\n1,2,3,4\n", "must have the columns actual,"),
         ("plots/confusion/model.csv", lambda _: "", "not CSV: "),
         (
@@ -179,7 +182,7 @@ def read_everything(store: Store) -> None:
     assert results
     store.correct("model", results)
     store.histories("model", results)
-    store.confusion("model")
+    store.confusion("model", results)
 
 
 @pytest.mark.parametrize("path", ["provenance/model.json", "predictions/model.txt"])

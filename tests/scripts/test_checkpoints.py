@@ -114,7 +114,7 @@ def test_publish_refuses_what_is_too_large_missing_or_not_of_this_code(warm: Pat
     limit = "from scripts import checkpoints as c; c.{} = 1e5; c.publish()"
     for name, text in (
         ("LARGEST_VARIANT", "the weights of model take"),
-        ("LARGEST", "all weights take 2 MB; the limit in git is 0 MB: take a variant off variants"),
+        ("LARGEST", "all weights take 2 MB; the limit in git is 0 MB: remove one from variants"),
     ):
         assert text in run(warm, "python", "-c", limit.format(name), ok=False)
     with (warm / "resnet" / "model.py").open("a") as file:
@@ -198,7 +198,7 @@ def test_a_pull_that_fails_is_one_line_and_no_error(clone: Path, tmp_path: Path)
 
 
 def assert_one_line(printed: str) -> None:
-    assert printed.startswith("checkpoints: the trained weights are not pulled: ")
+    assert printed.startswith("checkpoints: the trained weights were not pulled: ")
     assert printed.count("\n") == 1
 
 
@@ -206,7 +206,7 @@ def test_the_check_names_what_is_not_as_listed(warm: Path) -> None:
     set_params(warm / "params.yaml", {"ResNet11v2.learning_rate": 0.5})
     printed = run(warm, *LISTED, ok=False)
     assert printed.startswith("listed: ResNet11v2-0: `train` ran with a different `ResNet11v2` in")
-    assert "take it off variants" in printed
+    assert "remove it from variants" in printed
     set_params(warm / "params.yaml", {"variants": ["model"]})
     assert run(warm, *LISTED) == ""
     set_params(warm / "params.yaml", {"seeds": [0, 1]})

@@ -136,7 +136,7 @@ def test_a_mismatch_is_reported(folder: Path, name: str) -> None:
     (folder / file).write_text(changed, encoding="utf-8")
     status, lines = check(folder)
     assert status == 1
-    assert lines[-1] == "run `make lock`, which updates the locks"
+    assert lines[-1] == "locks: run `make lock`, which updates the locks"
     assert len(lines) == len(expected_lines) + 1, lines
     for line, expected in zip(lines, expected_lines, strict=False):
         assert re.match(expected, line)

@@ -118,4 +118,4 @@ def test_other_conflicts_are_resolved_first(checkout: Path) -> None:
         (checkout / "LICENSE").write_text(branch)
         run(checkout, "git", "commit", "--quiet", "-am", "another licence")
     run(checkout, "git", "merge", "main", ok=False)
-    assert "merge: LICENSE: not a file that can be merged" in run(checkout, *MERGE, ok=False)
+    assert "merge: LICENSE: this command cannot merge it" in run(checkout, *MERGE, ok=False)

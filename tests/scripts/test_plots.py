@@ -74,7 +74,7 @@ def test_svg_of_the_workspace_and_of_two_commits(drawn: Path, tmp_path: Path) ->
     ours = "this benchmark, recipe original"
     expected = {"20v1 (model)", "56v2", "110v1", ours, plots.ORIGINAL}
     assert expected <= set(pages["accuracy-and-time"])
-    assert {"cat", "dog", "90.0", "95.0"} <= set(pages["confusion"])
+    assert {"cat", "dog", "5.0", "95.0"} <= set(pages["confusion"])
     command(drawn, "-m", "scripts.plots", "--out", "both", "main", "change")
     for path in (drawn / "both").iterdir():
         assert {"main", "change"} <= {text.split(": ")[0] for text in texts(path)}, path

@@ -34,7 +34,7 @@ def committed(checkout: Path) -> Revision:
 def test_a_plain_pipeline_is_read(checkout: Path) -> None:
     side = committed(checkout)
     assert side.broken == []
-    assert side.listed() == ["b", "a"]
+    assert side.listed == ["b", "a"]
     assert side.reader(Path("dvc.yaml")) == DVC_YAML
     assert side.reader(Path("metrics/runs/a.json")) is None
     assert Revision("workspace", "workspace").reader(Path("dvc.yaml")) == DVC_YAML

@@ -30,8 +30,22 @@ def values(checkout: Path) -> dict[str, Any]:
 def test_the_originals_networks_are_the_default() -> None:
     published = Store(ROOT / "metrics").published()
     known = published[~published["original_accuracy"].isin(["-", "NA"])]["network"]
-    sections = params.load(ROOT / "params.yaml").sections
-    assert [sections[name].network.name for name in table.ORIGINAL] == list(known)
+    settings = params.load(ROOT / "params.yaml")
+    names = table.originals(settings)
+    assert [settings.sections[name].network.name for name in names] == list(known)
+    assert names[0] == "model"
+
+
+def test_where_model_is_another_network_resnet20v1_needs_a_section(checkout: Path) -> None:
+    set_params(checkout / "params.yaml", {"model.n": 9})
+    with pytest.raises(
+        BenchmarkError, match=r"^params.yaml has no section of ResNet20v1, the orig"
+    ):
+        table.originals(params.load())
+    set_params(checkout / "params.yaml", {"ResNet20v1": {"version": 1, "n": 3}})
+    names = table.originals(params.load())
+    assert names[:2] == ["ResNet20v1", "ResNet32v1"]
+    assert "model" not in names
 
 
 def test_variants_are_added_and_the_comments_stay(checkout: Path) -> None:

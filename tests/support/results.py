@@ -174,7 +174,8 @@ def write_results(root: Path, results: Results, draw: int = 0) -> None:
     """Write all files of a variant below `root`, which is metrics/."""
     variant = results.runs[0].training.identity.variant
     histories = {run.seed: history_text(run.training.epochs) for run in results.runs}
-    counts = np.array([[90, 10], [5, 95]])
+    (cats, missed_cats), (dogs, missed_dogs) = results.class_counts().values()
+    counts = np.array([[cats - missed_cats, missed_cats], [missed_dogs, dogs - missed_dogs]])
     files = VariantFiles(results, make_correct(results, draw), counts, CLASSES, histories)
     Store(root).write_variant(variant, files)
 
