@@ -78,9 +78,10 @@ verify: $(VENV)/.installed-$(RUN)  ## evaluate the checkpoints again and compare
 	@dvc repro --quiet preprocess
 	@python -m scripts.verify
 
-publish: $(VENV)/.installed-$(RUN)  ## put the weights of the listed variants in checkpoints/
+publish: $(VENV)/.installed-$(RUN)  ## put weights in checkpoints/, results in README.md and there
 	@$(PULL)
 	@python -m scripts.checkpoints publish
+	@python -m scripts.pages
 
 same-bits: BASE := HEAD
 same-bits: $(VENV)/.installed-$(RUN)  ## show that an edit changes no bit of any result: BASE=HEAD

@@ -15,7 +15,11 @@ import yaml
 from scripts.git import elsewhere, git
 
 ROOT = Path(__file__).resolve().parents[1]
-INPUTS = ("metrics/published.csv", "metrics/same-bits.json")  # what report reads beside results
+INPUTS = (  # no results, although they are in such folders
+    "metrics/published.csv",
+    "metrics/same-bits.json",
+    "checkpoints/README.md",
+)
 
 
 def copy_checkout(target: Path, changes: Mapping[str, Any]) -> None:

@@ -1,15 +1,18 @@
 """Resolve a merge of two branches that each trained variants, without training.
 
 Run it where `git merge` has stopped at conflicts. params.yaml, dvc.lock and metrics/same-bits.json
-get what either branch added or changed; the tables and the plots are rendered again. Where both
-branches changed the same variant or value, nothing is changed: you decide.
+get what either branch added or changed; the tables, the plots and what pages.py renders are
+rendered again. Where both branches changed the same variant or value, nothing is changed: you
+decide.
 """
 
 import argparse
 import io
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +25,7 @@ from resnet.errors import BenchmarkError, command_parser, run_stage
 from resnet.files import write_json, write_text
 from resnet.results import same_bits
 from resnet.results.store import METRICS, PAGE, PICTURES, PLOTS, ROWS
+from scripts import pages
 from scripts.git import git
 
 LOCK = Path("dvc.lock")
@@ -112,12 +116,39 @@ def merged_same_bits() -> dict[str, Any]:
     return {**sides.ours, "comparisons": merged_list(*lists)}
 
 
+def merged_page(path: Path) -> str:
+    """The text of a file in which pages.py renders a region, without that region's conflicts.
+
+    Raises BenchmarkError where there are others.
+    """
+    region = pages.REGIONS[path].search(text_of(path, 2))
+    part = region[0] if region else ""
+    with tempfile.TemporaryDirectory() as folder:
+        names = [Path(folder, name) for name in ("ours", "base", "theirs")]
+        for name, side in zip(names, (2, 1, 3), strict=True):
+            text = text_of(path, side)
+            name.write_text(pages.with_region(path, text, part), encoding="utf-8")
+        command = ["git", "merge-file", "--stdout", "--quiet", *map(str, names)]
+        done = subprocess.run(command, capture_output=True, check=False)
+    if done.returncode:
+        raise BenchmarkError(
+            f"{path}: both branches changed the same lines, also outside of what is rendered "
+            "there; resolve these first and `git add` it"
+        )
+    return done.stdout.decode()
+
+
 def resolve(conflicts: Sequence[Path]) -> None:
     """Write what can be merged; raises BenchmarkError before anything is written.
 
     What is rendered is removed, to be rendered again.
     """
-    mergers = {params.PATH: merged_params, LOCK: merged_lock, same_bits.PATH: merged_same_bits}
+    mergers: dict[Path, Callable[[], Any]] = {
+        params.PATH: merged_params,
+        LOCK: merged_lock,
+        same_bits.PATH: merged_same_bits,
+        **{path: partial(merged_page, path) for path in pages.REGIONS},
+    }
     rendered = [path for path in conflicts if any(path.is_relative_to(each) for each in RENDERED)]
     other = [str(path) for path in conflicts if path not in mergers and path not in rendered]
     if other:
@@ -130,6 +161,8 @@ def resolve(conflicts: Sequence[Path]) -> None:
             _write_params(value)
         elif path == LOCK:
             dump_yaml(str(path), value)
+        elif path in pages.REGIONS:
+            write_text(path, value)
         else:
             write_json(path, value)
     for path in rendered:
@@ -160,7 +193,8 @@ def main(_arguments: argparse.Namespace) -> None:
     command = ["dvc", "repro", "--single-item", "report"]
     if subprocess.run([sys.executable, "-m", *command], check=False).returncode:
         raise BenchmarkError(f"{' '.join(command)} failed; nothing was staged")
-    git("add", "--", *map(str, (*conflicts, METRICS, LOCK)))
+    pages.update()
+    git("add", "--", *map(str, (*conflicts, METRICS, LOCK, *pages.REGIONS)))
     print("merged without training; look at `git diff --staged`, then `git commit`")
 
 

@@ -17,7 +17,7 @@ def test_a_copy_has_the_code_but_no_results(tmp_path: Path) -> None:
         "published.csv",
         "same-bits.json",
     }
-    assert not (copy / "checkpoints").exists()
+    assert [path.name for path in (copy / "checkpoints").iterdir()] == ["README.md"]
     assert not (copy / "dvc.lock").exists()
     assert not (copy / "data").exists()
     assert params.load(copy / "params.yaml").data.source == "synthetic"

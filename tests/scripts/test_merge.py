@@ -37,6 +37,7 @@ def branches(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def train(checkout: Path, *variants: str) -> None:
     set_params(checkout / "params.yaml", {"variants": list(variants)})
     run(checkout, "dvc", "repro")
+    run(checkout, "python", "-m", "scripts.pages")
     commit(checkout, "trained")
 
 
@@ -54,6 +55,13 @@ def test_both_variants_are_kept_and_nothing_is_trained(checkout: Path) -> None:
     page = (checkout / "metrics" / "README.md").read_text(encoding="utf-8")
     assert "| ResNet8v1-sgd" in page
     assert "| ResNet11v2" in page
+    for page, model in (("README.md", "ResNet8v1"), ("checkpoints/README.md", "model")):
+        table = (checkout / page).read_text(encoding="utf-8").split("results -->")[1]
+        rows = [line.split()[1] for line in table.splitlines() if line.startswith("| ")][1:]
+        names = [row.rstrip(",") for row in rows]  # "ResNet8v1-sgd, synthetic"
+        assert names == [model, "ResNet8v1-sgd", "ResNet11v2"]
+    artifacts = yaml.safe_load((checkout / "dvc.yaml").read_text())["artifacts"]
+    assert list(artifacts) == values["variants"]
     assert not run(checkout, "git", "diff", "--name-only")
     run(checkout, "git", "commit", "--quiet", "-m", "merged")
     run(checkout, "dvc", "checkout", "--quiet")
@@ -109,6 +117,19 @@ def test_comments_stay_and_what_a_branch_deleted_is_gone(tmp_path: Path) -> None
     kept = [line.strip() for line in text.splitlines() if line.strip().startswith("#")]
     assert kept == comments
     assert "l2: 0.00005" in text
+
+
+def test_a_page_that_both_changed_elsewhere_is_left_to_you(checkout: Path) -> None:
+    for branch in ("main", "other"):
+        run(checkout, "git", "checkout", "--quiet", branch)
+        page = checkout / "README.md"
+        page.write_text(page.read_text().replace("# CIFAR-10 ResNet benchmark", f"# {branch}"))
+        run(checkout, "git", "commit", "--quiet", "-am", "another title")
+    run(checkout, "git", "merge", "main", ok=False)
+    before = (checkout / "README.md").read_bytes()
+    printed = run(checkout, *MERGE, ok=False)
+    assert "merge: README.md: both branches changed the same lines, also outside of" in printed
+    assert (checkout / "README.md").read_bytes() == before
 
 
 def test_other_conflicts_are_resolved_first(checkout: Path) -> None:

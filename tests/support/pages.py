@@ -42,7 +42,7 @@ def commands(page: str) -> list[str]:
 def results_table(page: str) -> list[list[str]]:
     """The cells of the rows between the page's results marks, without the header."""
     region = read(page).split("<!-- results -->")[1].split("<!-- /results -->")[0]
-    lines = region.strip().splitlines()[2:]
+    lines = [line for line in region.splitlines() if line.startswith("|")][2:]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 

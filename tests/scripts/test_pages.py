@@ -1,0 +1,98 @@
+"""The tables of results in README.md and the model card, and the artifacts in dvc.yaml."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from resnet.errors import BenchmarkError
+from resnet.results.store import Store
+from resnet.variant import Network
+from scripts import pages
+from tests.support.checkout import ROOT
+from tests.support.results import make_results
+
+PUBLISHED = Store(ROOT / "metrics").published_results()
+PAPER = Network(version=1, n=3, form="paper")
+
+
+def test_this_checkouts_are_up_to_date(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    for path, text in pages.rendered().items():
+        assert path.read_text(encoding="utf-8") == text, "run `make publish`"
+
+
+def first_cells(table: str) -> list[str]:
+    rows = [line for line in table.splitlines() if line.startswith("| ")][1:]
+    return [line.split("|")[1].strip() for line in rows]
+
+
+def test_full_trainings_come_first_and_say_what_published_results_they_agree_with() -> None:
+    found = {
+        "ResNet20v1-short": make_results("ResNet20v1-short", changes={"epochs": 12}),
+        "model": make_results(accuracies=(91.9, 91.92, 91.88)),  # 0.25 more at the best epoch
+        "ResNet20v1-paper": make_results(
+            "ResNet20v1-paper", network=PAPER, recipe="paper", accuracy=94.0
+        ),
+    }
+    text = pages.readme(found, PUBLISHED)
+    assert first_cells(text) == [
+        "ResNet20v1 (model)",
+        "ResNet20v1-paper, paper's form",
+        "ResNet20v1-short",
+    ]
+    assert pages.NONE_IN_FULL not in text
+    sentences = " ".join(text.partition("\n\n")[2].split())
+    assert sentences == (
+        "- ResNet20v1 (model): 92.15 ± 0.02 % at the best epoch on the test set, agrees with the "
+        "original's 92.16 %. "
+        "- ResNet20v1-paper, paper's form: 94.00 ± 0.21 % at the last epoch, differs from the "
+        "paper's 91.25 %."
+    )
+    assert max(map(len, text.partition("\n\n")[2].splitlines())) <= 100
+
+
+@pytest.mark.parametrize(
+    ("seeds", "expected"),
+    [
+        (
+            3,
+            "92.15 ± 0.21 % at the best epoch on the test set, does not differ significantly from "
+            "the original's 92.16 %; 3 seeds are too few to show that the difference is below 0.5 "
+            "points.",
+        ),
+        (
+            1,
+            "92.15 % at the best epoch on the test set, beside the original's 92.16 %; one seed "
+            "does not show how seeds vary.",
+        ),
+    ],
+)
+def test_too_few_seeds(seeds: int, expected: str) -> None:
+    text = pages.readme({"model": make_results(seeds=seeds, accuracy=91.9)}, PUBLISHED)
+    assert " ".join(text.split()).endswith(f"- ResNet20v1 (model): {expected}")
+
+
+def test_without_a_full_training_it_is_said() -> None:
+    short = {"ResNet20v1-short": make_results("ResNet20v1-short", changes={"epochs": 12})}
+    assert pages.readme(short, PUBLISHED).endswith(f"\n\n{pages.NONE_IN_FULL}\n")
+
+
+def test_artifacts_are_yaml_and_the_rest_of_dvc_yaml_stays() -> None:
+    found = {"model": make_results(), "ResNet8v1": make_results("ResNet8v1", source="synthetic")}
+    before = (ROOT / "dvc.yaml").read_text(encoding="utf-8")
+    text = pages.with_region(pages.PIPELINE, before, pages.artifacts(found))
+    old, new = yaml.safe_load(before), yaml.safe_load(text)
+    assert {name: each["path"] for name, each in new.pop("artifacts").items()} == {
+        "model": "models/model",
+        "ResNet8v1": "models/ResNet8v1",
+    }
+    old.pop("artifacts")
+    assert new == old
+    assert pages.with_region(pages.PIPELINE, text, pages.artifacts({})) != text
+
+
+@pytest.mark.parametrize("path", pages.REGIONS)
+def test_a_page_without_the_marks_is_one_line(path: Path) -> None:
+    with pytest.raises(BenchmarkError, match=f"^{path}: must have .*, where the trained variants"):
+        pages.with_region(path, "text\n", "part")
