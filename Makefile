@@ -78,7 +78,7 @@ verify: $(VENV)/.installed-$(RUN)  ## evaluate the checkpoints again and compare
 	@dvc repro --quiet preprocess
 	@python -m scripts.verify
 
-publish: $(VENV)/.installed-$(RUN)  ## put weights in checkpoints/, results in README.md and there
+publish: $(VENV)/.installed-$(RUN)  ## put weights in checkpoints/ and results in README.md
 	@$(PULL)
 	@python -m scripts.checkpoints publish
 	@python -m scripts.pages
