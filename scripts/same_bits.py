@@ -53,7 +53,7 @@ def main(arguments: argparse.Namespace) -> None:
     lock = recorded_trainings()
     rows = recorded_rows(lock, arguments.variants)
     base = commit(arguments.base)
-    check_models(lock)
+    check_models(rows, lock)
     with tempfile.TemporaryDirectory(prefix="same-bits-") as folder:
         before, after = Path(folder) / "before", Path(folder) / "after"
         _extract(base, before)
@@ -90,11 +90,11 @@ def recorded_rows(lock: Lock, only: Iterable[str] = ()) -> list[Row]:
     return [Row(name, tuple(each)) for name, each in seeds.items() if not only or name in only]
 
 
-def check_models(lock: Lock) -> None:
+def check_models(rows: Iterable[Row], lock: Lock) -> None:
     """Raise BenchmarkError where a trained folder that is here is not the one in dvc.lock."""
-    for name, stage in lock.items():
+    for name in (Name(row.variant, seed) for row in rows for seed in row.seeds):
         folder = model_folder(*name)
-        if folder.is_dir() and resume.dvc_hash(folder) != output(stage):
+        if folder.is_dir() and resume.dvc_hash(folder) != output(lock[name]):
             raise BenchmarkError(
                 f"{folder} is not what {LOCK} records; run `dvc checkout --force {folder}`"
             )
