@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+import pytest
+
 from resnet import params
-from scripts.checkout import copy_checkout
+from scripts.checkout import commit, copy_checkout
 from scripts.demo import SMALL
+from scripts.git import git
 from tests.support.checkout import ROOT
 
 
@@ -21,3 +24,23 @@ def test_a_copy_has_the_code_but_no_results(tmp_path: Path) -> None:
     assert not (copy / "dvc.lock").exists()
     assert not (copy / "data").exists()
     assert params.load(copy / "params.yaml").data.source == "synthetic"
+
+
+def test_a_commit_needs_nothing_of_the_users_git(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither a name nor a key for signatures nor hooks that pass."""
+    folder, hooks = tmp_path / "copy", tmp_path / "hooks"
+    hooks.mkdir()
+    (hooks / "pre-commit").write_text("#!/bin/sh\nexit 1\n")
+    (hooks / "pre-commit").chmod(0o755)
+    settings = f"[commit]\n\tgpgsign = true\n[core]\n\thooksPath = {hooks}\n"
+    (tmp_path / ".gitconfig").write_text(settings)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    monkeypatch.delenv("GIT_CONFIG_GLOBAL", raising=False)
+    folder.mkdir()
+    git("init", "--quiet", cwd=folder)
+    (folder / "file").touch()
+    commit(folder, "all")
+    assert git("show", "--format=%s", "--name-only", cwd=folder).decode().split() == ["all", "file"]
