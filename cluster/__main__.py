@@ -71,7 +71,7 @@ def main(arguments: argparse.Namespace) -> None:
     reasons = dict.fromkeys(missing, "its inputs have changed since it started") | failed
     if arguments.command == "reproduce":
         added = [name for name in stale if name not in wanted]
-        reasons |= dict.fromkeys(added, "params.yaml has listed it since then")
+        reasons |= dict.fromkeys(added, "it was added to params.yaml after the start")
         wanted += added
     if reasons:
         listed = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())

@@ -87,7 +87,8 @@ def _message(record: Mapping[str, Any]) -> str:
     """A message as a table's cell."""
     if "skipped" in record:
         return f"not tried: {record['skipped']}"
-    lines = [markdown.code(line) for line in record["message"].splitlines()] or ["none"]
+    text = record["message"]
+    lines = [markdown.code(line, len(line)) for line in text.splitlines()] or ["none"]
     problems = [f"**problem: {problem}**" for problem in record["problems"]]
     return "<br>".join([*lines, *problems])
 

@@ -8,6 +8,7 @@ decide.
 
 import argparse
 import io
+import re
 import subprocess
 import sys
 import tempfile
@@ -16,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dvc.utils.serialize import dump_yaml, modify_yaml
+from dvc.utils.serialize import dump_yaml, dumps_yaml, modify_yaml, parse_yaml_for_update
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -30,6 +31,10 @@ from scripts.git import git
 
 LOCK = Path("dvc.lock")
 RENDERED = tuple(METRICS / path for path in (PAGE, ROWS, PLOTS, PICTURES))
+PAGES = (pages.README, pages.CARD, pages.PIPELINE)
+ARTIFACTS = re.compile(  # the entries, up to the next key or its comment
+    r"(?<=^artifacts:\n)(?:(?:[ #].*)?\n)*?(?=\n*(?:^[^\s#]|\Z))", re.MULTILINE
+)
 MISSING = object()  # the value of a key that a side does not have
 
 
@@ -116,18 +121,17 @@ def merged_same_bits() -> dict[str, Any]:
     return {**sides.ours, "comparisons": merged_list(*lists)}
 
 
-def merged_page(path: Path) -> str:
-    """The text of a file in which pages.py renders a region, without that region's conflicts.
+def merged_text(path: Path, rendered: re.Pattern[str]) -> str:
+    """A file as git merges it, apart from conflicts within what pages.py renders in it.
 
     Raises BenchmarkError where there are others.
     """
-    region = pages.REGIONS[path].search(text_of(path, 2))
-    part = region[0] if region else ""
+    part = rendered.search(text_of(path, 2))
     with tempfile.TemporaryDirectory() as folder:
         names = [Path(folder, name) for name in ("ours", "base", "theirs")]
         for name, side in zip(names, (2, 1, 3), strict=True):
-            text = text_of(path, side)
-            name.write_text(pages.with_region(path, text, part), encoding="utf-8")
+            text = rendered.sub(lambda _: part[0] if part else "", text_of(path, side), count=1)
+            name.write_text(text, encoding="utf-8")
         command = ["git", "merge-file", "--stdout", "--quiet", *map(str, names)]
         done = subprocess.run(command, capture_output=True, check=False)
     if done.returncode:
@@ -136,6 +140,14 @@ def merged_page(path: Path) -> str:
             "there; resolve these first and `git add` it"
         )
     return done.stdout.decode()
+
+
+def merged_pipeline() -> str:
+    """dvc.yaml with the artifacts of both branches."""
+    values = parse_yaml_for_update(merged_text(pages.PIPELINE, ARTIFACTS), pages.PIPELINE)
+    sides = (side.get("artifacts") or {} for side in sides_of(pages.PIPELINE))
+    values["artifacts"] = union(Sides(*sides), pages.PIPELINE)
+    return str(dumps_yaml(values))
 
 
 def resolve(conflicts: Sequence[Path]) -> None:
@@ -147,13 +159,14 @@ def resolve(conflicts: Sequence[Path]) -> None:
         params.PATH: merged_params,
         LOCK: merged_lock,
         same_bits.PATH: merged_same_bits,
-        **{path: partial(merged_page, path) for path in pages.REGIONS},
+        pages.PIPELINE: merged_pipeline,
+        **{path: partial(merged_text, path, pages.TABLE) for path in (pages.README, pages.CARD)},
     }
     rendered = [path for path in conflicts if any(path.is_relative_to(each) for each in RENDERED)]
     other = [str(path) for path in conflicts if path not in mergers and path not in rendered]
     if other:
         raise BenchmarkError(
-            f"{', '.join(other)}: this command cannot merge it; resolve it first and `git add` it"
+            f"{', '.join(other)}: not merged by this command; resolve the conflicts and `git add`"
         )
     merged = {path: mergers[path]() for path in conflicts if path in mergers}
     for path, value in merged.items():
@@ -161,7 +174,7 @@ def resolve(conflicts: Sequence[Path]) -> None:
             _write_params(value)
         elif path == LOCK:
             dump_yaml(str(path), value)
-        elif path in pages.REGIONS:
+        elif isinstance(value, str):
             write_text(path, value)
         else:
             write_json(path, value)
@@ -193,8 +206,13 @@ def main(_arguments: argparse.Namespace) -> None:
     command = ["dvc", "repro", "--single-item", "report"]
     if subprocess.run([sys.executable, "-m", *command], check=False).returncode:
         raise BenchmarkError(f"{' '.join(command)} failed; nothing was staged")
-    pages.update()
-    git("add", "--", *map(str, (*conflicts, METRICS, LOCK, *pages.REGIONS)))
+    try:
+        pages.update()
+    except BenchmarkError as error:  # e.g. of a fork whose README.md has no results
+        print(f"the pages are as git merged them: {error}")
+    changed = git("diff", "--name-only", "-z").decode().split("\0")
+    shown = [str(path) for path in PAGES if str(path) in changed]
+    git("add", "--", *map(str, (*conflicts, METRICS, LOCK)), *shown)
     print("merged without training; look at `git diff --staged`, then `git commit`")
 
 

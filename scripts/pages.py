@@ -1,4 +1,4 @@
-"""Bring what other files say about the trained variants up to date: `make publish` does.
+"""Render the results in README.md, the model card and dvc.yaml; a part of `make publish`.
 
 README.md and the model card, checkpoints/README.md, have a table between two marks, and dvc.yaml
 declares the artifacts. They show every listed variant that is trained, by its results in metrics/.
@@ -8,30 +8,27 @@ import argparse
 import re
 import textwrap
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import yaml
+from dvc.utils.serialize import dumps_yaml, parse_yaml_for_update
 
 from resnet import params
 from resnet.errors import BenchmarkError, command_parser, run_stage
 from resnet.files import write_text
 from resnet.results import agreement, markdown, plots
-from resnet.results.cells import device, spread
+from resnet.results.cells import device, explained, marks, spread
 from resnet.results.metrics import Results
 from resnet.results.published import Published
 from resnet.results.recipes import recognize
+from resnet.results.stale import is_stale
 from resnet.results.store import Store
 from resnet.results.verdicts import AGREES, CANNOT_TELL, DIFFERS, MARGIN
 from scripts.checkpoints import recorded
 
 README, CARD, PIPELINE = Path("README.md"), Path("checkpoints/README.md"), Path("dvc.yaml")
 TABLE = re.compile(r"(?<=<!-- results -->\n).*?(?=<!-- /results -->)", re.DOTALL)
-REGIONS = {  # file to what is rendered in it
-    README: TABLE,
-    CARD: TABLE,
-    PIPELINE: re.compile(r"(?<=^artifacts:\n)(?: .*\n)*", re.MULTILINE),
-}
 AllResults = Mapping[str, Results]  # by variant
 
 NONE_IN_FULL = "**These are short runs. No network has been trained in full yet.**"
@@ -39,8 +36,8 @@ ORIGINS = {"original": "the original's", "papers": "the paper's"}
 SENTENCES = {  # what a result says about a published one
     AGREES: "agrees with {theirs} %",
     DIFFERS: "differs from {theirs} %",
-    CANNOT_TELL: "does not differ significantly from {theirs} %; {seeds} seeds are too few to show "
-    f"that the difference is below {MARGIN:g} points",
+    CANNOT_TELL: "does not differ significantly from {theirs} %; {seeds} seeds cannot tell whether "
+    f"it agrees within {MARGIN:g} points",
 }
 ONE_SEED = "beside {theirs} %; one seed does not show how seeds vary"
 EPOCHS = {"last epoch": "the last epoch", "best on test": "the best epoch on the test set"}
@@ -54,7 +51,7 @@ def readme(found: AllResults, published: Sequence[Published]) -> str:
             plots.label(name, found[name]),
             str(found[name].parameters.recipe.epochs),
             str(found[name].metrics.seeds),
-            spread([run.evaluation.accuracy for run in found[name].runs]),
+            _accuracy(found[name]),
             device(found[name]),
         )
         for name in order
@@ -64,7 +61,12 @@ def readme(found: AllResults, published: Sequence[Published]) -> str:
     full = {name: each for name, each in found.items() if not recognize(each.parameters).short}
     sentences = [line for name, each in full.items() for line in _beside(name, each, published)]
     text = markdown.bullets(sentences) if full else NONE_IN_FULL
-    return "\n\n".join(filter(None, [table, text])) + "\n"
+    return markdown.page([table, *explained(found.values()), text])
+
+
+def _accuracy(results: Results) -> str:
+    """The mean and the spread over the seeds, with the marks that the tables have."""
+    return spread([run.evaluation.accuracy for run in results.runs]) + marks(results)
 
 
 def _beside(name: str, results: Results, published: Sequence[Published]) -> list[str]:
@@ -73,8 +75,7 @@ def _beside(name: str, results: Results, published: Sequence[Published]) -> list
     for each, word in agreement.beside(results, published):
         if each.origin not in ORIGINS:
             continue
-        last = [run.evaluation.accuracy for run in results.runs]
-        values = results.best_on_test if each.protocol == "best on test" else last
+        values = agreement.accuracies(results, each.protocol)
         says = (SENTENCES[word] if len(values) > 1 else ONE_SEED).format(
             seeds=len(values), theirs=f"{ORIGINS[each.origin]} {each.text}"
         )
@@ -88,68 +89,82 @@ def card(found: AllResults) -> str:
     """The table of the model card, with the accuracy of each checkpoint."""
     rows = []
     for name, results in found.items():
-        accuracies = [run.evaluation.accuracy for run in results.runs]
-        by_seed = [
-            f"{run.seed}: {accuracy:.2f}"
-            for run, accuracy in zip(results.runs, accuracies, strict=True)
-        ]
+        by_seed = [f"{run.seed}: {run.evaluation.accuracy:.2f}" for run in results.runs]
         rows.append(
             (
                 name,
                 results.network.name,
                 f"{results.metrics.parameters:,}",
                 str(results.parameters.recipe.epochs),
-                spread(accuracies),
+                _accuracy(results),
                 ", ".join(by_seed),
             )
         )
     columns = ("Variant", "Network", "Parameters", "Epochs", "Test accuracy, %", "By seed, %")
     align = ("left", "left", "right", "right", "right", "left")
-    return f"{markdown.table(columns, rows, align)}\n"
+    return markdown.page([markdown.table(columns, rows, align), *explained(found.values())])
 
 
-def artifacts(found: AllResults) -> str:
-    """The entries of dvc.yaml's artifacts."""
-    entries: dict[str, Any] = {}
-    for name, results in found.items():
-        short = " in a short run" if recognize(results.parameters).short else ""
-        entries[name] = {
-            "path": f"models/{name}",
-            "type": "model",
-            "desc": f"{results.network.name} trained on {_images(results)}{short}; model card in "
-            f"{CARD.as_posix()}",
-            "labels": ["cifar10", "image-classification", "keras", "resnet"],
-        }
-    text = yaml.safe_dump(entries, sort_keys=False, default_flow_style=None, width=1000)
-    return textwrap.indent(text, "  ")
+def pipeline(text: str, found: AllResults) -> str:
+    """The text of dvc.yaml with an artifact for each of these variants, and for no others.
+
+    Artifacts of another kind stay, and so do the comments.
+    """
+    values = parse_yaml_for_update(text, PIPELINE)
+    declared = values.setdefault("artifacts", {})
+    entries = {name: _artifact(name, results) for name, results in found.items()}
+    gone = [
+        name
+        for name, each in declared.items()
+        if name not in entries and each.get("path") == _artifact_path(name)
+    ]
+    changed = {name: entry for name, entry in entries.items() if declared.get(name) != entry}
+    for name in gone:
+        del declared[name]
+    declared.update(changed)
+    return dumps_yaml(values) if gone or changed else text
 
 
-def _images(results: Results) -> str:
-    return "synthetic images" if results.synthetic else "CIFAR-10"
+def _artifact(name: str, results: Results) -> dict[str, Any]:
+    images = "synthetic images" if results.synthetic else "CIFAR-10"
+    short = ", a short run" if recognize(results.parameters).short else ""
+    return {
+        "path": _artifact_path(name),
+        "type": "model",
+        "desc": f"{results.network.name} on {images}{short}; see {CARD.as_posix()}",
+        "labels": ["cifar10", "image-classification", "keras", "resnet"],
+    }
+
+
+def _artifact_path(name: str) -> str:
+    return f"models/{name}"
 
 
 def rendered() -> dict[Path, str]:
     """The text that each file should have; raises BenchmarkError where one lacks its marks."""
     store, settings = Store(), params.load()
     trained = {name.variant for name in recorded()}
-    every = {name: store.results(name) for name in settings.variants if name in trained}
-    found = {name: results for name, results in every.items() if results}
+    found = {}
+    for name in settings.variants:
+        if name in trained and (results := store.results(name)):
+            found[name] = replace(results, stale=is_stale(name, results, settings))
     if not found:
         raise BenchmarkError("no listed variant is trained and evaluated")
-    parts = {
-        README: readme(found, store.published_results()),
-        CARD: card(found),
-        PIPELINE: artifacts(found),
+    texts = {path: path.read_text(encoding="utf-8") for path in (README, CARD, PIPELINE)}
+    return {
+        README: with_table(README, texts[README], readme(found, store.published_results())),
+        CARD: with_table(CARD, texts[CARD], card(found)),
+        PIPELINE: pipeline(texts[PIPELINE], found),
     }
-    return {path: with_region(path, path.read_text("utf-8"), part) for path, part in parts.items()}
 
 
-def with_region(path: Path, text: str, part: str) -> str:
-    """The text of such a file with another region; raises BenchmarkError where it has none."""
-    changed, count = REGIONS[path].subn(lambda _: part, text, count=1)
+def with_table(path: Path, text: str, table: str) -> str:
+    """The text of a page with another table; raises BenchmarkError where it has no marks for it."""
+    changed, count = TABLE.subn(lambda _: table, text, count=1)
     if not count:
-        marks = "artifacts:" if path == PIPELINE else "<!-- results --> and <!-- /results -->"
-        raise BenchmarkError(f"{path}: must have {marks}, where the trained variants are shown")
+        raise BenchmarkError(
+            f"{path}: must have <!-- results --> and <!-- /results -->, between which is the table"
+        )
     return changed
 
 

@@ -35,7 +35,7 @@ def beside(results: Results, published: Sequence[Published]) -> list[tuple[Publi
         return []
     found = []
     for each in published:
-        values = _accuracies(results, each.protocol)
+        values = accuracies(results, each.protocol)
         if values and all(getattr(each, key) == value for key, value in ours.items()):
             found.append((each, _word(each, values)))
     return found
@@ -112,16 +112,16 @@ def _word(published: Published, ours: Sequence[float]) -> str:
     return agreement(published_difference(published.accuracy, std, runs, ours))
 
 
-def _accuracies(results: Results, protocol: str) -> list[float]:
-    """The seeds' accuracies by that protocol; none where the training does not have it."""
+def accuracies(results: Results, protocol: str) -> list[float]:
+    """The seeds' accuracies in percent by a protocol of published.csv, if there are any."""
     holdout = results.parameters.holdout
-    accuracies = [run.evaluation.accuracy for run in results.runs]
+    scored = [run.evaluation.accuracy for run in results.runs]
     if holdout.split == "train" and holdout.fraction:  # trained on fewer images than any of these
         return []
     if protocol == "last epoch":
-        return accuracies if holdout.split == "train" else []
+        return scored if holdout.split == "train" else []
     if protocol == "best on test":
-        return accuracies if holdout.split == "test" else list(results.best_on_test)
+        return scored if holdout.split == "test" else list(results.best_on_test)
     return []
 
 

@@ -1,15 +1,21 @@
 """How results are put into words and numbers, the same way in the tables, plots and reviews."""
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from resnet.params import Holdout
+from resnet.results import notes
 from resnet.results.metrics import Results
-from resnet.results.notes import BEST, NONE, NOT_EXACT, ON_TEST_SET, STALE
+from resnet.results.notes import BEST, NONE
 from resnet.results.recipes import Recognized, Value, recognize
 from resnet.variant import Drop, Warmup
 
 LIBRARIES = {"tensorflow": "TensorFlow", "jax": "JAX"}
+MARKS: dict[str, tuple[str, Callable[[Results], bool]]] = {  # the line that explains it, and where
+    notes.ON_TEST_SET: (notes.ON_TEST, lambda results: results.parameters.holdout.split == "test"),
+    notes.NOT_EXACT: (notes.INEXACT, lambda results: not results.exact),
+    notes.STALE: (notes.OUTDATED, lambda results: results.stale),
+}
 FLOAT32_PRODUCTS = {"tf32": "TF32", "float32": "float32"}
 
 
@@ -78,7 +84,7 @@ def ours(results: Results | None, missing: str = NONE) -> dict[str, str]:
     seconds = results.metrics.seconds_per_epoch
     digits = 2 if seconds < 10 else 1 if seconds < 100 else 0
     return {
-        "Accuracy %": accuracy(results) + _mark(results),
+        "Accuracy %": accuracy(results) + marks(results),
         BEST: spread(results.best_on_test),
         "s/epoch": f"{seconds:.{digits}f}",
         "Device": device(results),
@@ -86,13 +92,15 @@ def ours(results: Results | None, missing: str = NONE) -> dict[str, str]:
     }
 
 
-def _mark(results: Results) -> str:
-    marks = {
-        ON_TEST_SET: results.parameters.holdout.split == "test",
-        NOT_EXACT: not results.exact,
-        STALE: results.stale,
-    }
-    return "".join(f" {mark}" for mark, applies in marks.items() if applies)
+def marks(results: Results) -> str:
+    """The marks of an accuracy that must be read with care, each after a space."""
+    return "".join(f" {mark}" for mark, (_, applies) in MARKS.items() if applies(results))
+
+
+def explained(results: Iterable[Results]) -> list[str]:
+    """A line for each of those marks that any of the results has."""
+    every = list(results)
+    return [text for text, applies in MARKS.values() if any(map(applies, every))]
 
 
 def _libraries(results: Results) -> str:

@@ -14,15 +14,15 @@ def escaped(text: str) -> str:
     return apart.replace("|", "\\|")
 
 
-def code(text: str) -> str:
+def code(text: str, longest: int = LONGEST) -> str:
     """Text in a code span, in which no markup, link or @mention takes effect.
 
-    What is not printable becomes a space, and long texts are cut. Backticks in it stay: the span's
-    own are more.
+    What is not printable becomes a space, and what is longer than `longest` characters is cut.
+    Backticks in it stay: the span's own are more.
     """
     printable = "".join(char if char.isprintable() else " " for char in text)
     line = " ".join(printable.split())
-    line = line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"
+    line = line if len(line) <= longest else f"{line[: longest - 1]}…"
     fence = "`" * (1 + max(map(len, re.findall("`+", line)), default=0))
     space = " " if not line or line.startswith("`") or line.endswith("`") else ""
     return f"{fence}{space}{line}{space}{fence}"

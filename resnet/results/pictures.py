@@ -9,6 +9,7 @@ import io
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, NamedTuple
 
 import vl_convert
@@ -32,6 +33,8 @@ class _Given(Schema):
     x: str
     y: str | Annotated[dict[str, str], ONE]  # a column, or the file and its column
     title: str
+    x_label: str | None = None  # the column's name, if none is given
+    y_label: str | None = None
 
 
 class _Plots(Schema):
@@ -47,6 +50,7 @@ class Plot(NamedTuple):
     y: str
     template: str
     title: str
+    labels: Mapping[str, str] = MappingProxyType({})  # x_label and y_label
 
     @property
     def picture(self) -> str:
@@ -83,7 +87,8 @@ def plots(paths: Mapping[Path, Any]) -> Iterator[Plot]:
         else:
             of = [(name, Path(file), y) for file, y in given.y.items() if Path(file) in paths]
         for plot, path, y in of:
-            yield Plot(plot, path, given.x, y, given.template, given.title)
+            labels = {"x_label": given.x_label or given.x, "y_label": given.y_label or y}
+            yield Plot(plot, path, given.x, y, given.template, given.title, labels)
 
 
 def specification(plot: Plot, rows: list[dict[str, str]]) -> dict[str, Any]:
@@ -97,6 +102,7 @@ def specification(plot: Plot, rows: list[dict[str, str]]) -> dict[str, Any]:
             x=plot.x,
             y=plot.y,
             title=plot.title,
+            **plot.labels,
         )
         return dict(renderer.get_filled_template())
     except DvcRenderError as error:

@@ -255,11 +255,7 @@ def _below(results: AllResults) -> tuple[str, ...]:
     setup = cells.setup(next(iter(results.values())))
     common = [part for part, same in zip(setup, _shared(results), strict=True) if same]
     lines = [f"All measured rows: {'; '.join(common)}."] if common else []
-    chosen = any(run.parameters.holdout.split == "test" for run in results.values())
-    if chosen or any(run.best_on_test for run in results.values()):
+    explained = cells.explained(results.values())
+    if notes.ON_TEST not in explained and any(run.best_on_test for run in results.values()):
         lines.append(notes.ON_TEST)
-    if not all(run.exact for run in results.values()):
-        lines.append(notes.INEXACT)
-    if any(run.stale for run in results.values()):
-        lines.append(notes.OUTDATED)
-    return tuple(lines)
+    return (*lines, *explained)

@@ -85,7 +85,7 @@ def test_what_is_listed_while_others_train_is_not_trained_here(
     set_params(checkout / "params.yaml", {"variants": ["ResNet8v1", "ResNet14v1"]})
     printed = driver.end(1)
     assert printed.splitlines()[-1] == (
-        "cluster: 1 of 2 not trained: ResNet14v1-0: params.yaml has listed it since then"
+        "cluster: 1 of 2 not trained: ResNet14v1-0: it was added to params.yaml after the start"
     )
     assert list(models(checkout)) == ["models/ResNet8v1/seed0/last.keras"]
     assert (checkout / "metrics" / "ResNet8v1").exists()

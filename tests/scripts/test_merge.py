@@ -139,4 +139,4 @@ def test_other_conflicts_are_resolved_first(checkout: Path) -> None:
         (checkout / "LICENSE").write_text(branch)
         run(checkout, "git", "commit", "--quiet", "-am", "another licence")
     run(checkout, "git", "merge", "main", ok=False)
-    assert "merge: LICENSE: this command cannot merge it" in run(checkout, *MERGE, ok=False)
+    assert "merge: LICENSE: not merged by this command" in run(checkout, *MERGE, ok=False)

@@ -1,16 +1,18 @@
 """The tables of results in README.md and the model card, and the artifacts in dvc.yaml."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
 from resnet.errors import BenchmarkError
+from resnet.results import notes
 from resnet.results.store import Store
 from resnet.variant import Network
 from scripts import pages
 from tests.support.checkout import ROOT
-from tests.support.results import make_results
+from tests.support.results import TEST_SET, make_results
 
 PUBLISHED = Store(ROOT / "metrics").published_results()
 PAPER = Network(version=1, n=3, form="paper")
@@ -58,8 +60,7 @@ def test_full_trainings_come_first_and_say_what_published_results_they_agree_wit
         (
             3,
             "92.15 ± 0.21 % at the best epoch on the test set, does not differ significantly from "
-            "the original's 92.16 %; 3 seeds are too few to show that the difference is below 0.5 "
-            "points.",
+            "the original's 92.16 %; 3 seeds cannot tell whether it agrees within 0.5 points.",
         ),
         (
             1,
@@ -78,21 +79,61 @@ def test_without_a_full_training_it_is_said() -> None:
     assert pages.readme(short, PUBLISHED).endswith(f"\n\n{pages.NONE_IN_FULL}\n")
 
 
-def test_artifacts_are_yaml_and_the_rest_of_dvc_yaml_stays() -> None:
+def test_an_epoch_chosen_on_the_test_set_is_compared_and_marked() -> None:
+    """It is then the checkpoints' own accuracy, also where nothing is watched."""
+    results = make_results(accuracies=(92.1, 92.3, 92.2), holdout=TEST_SET, best_on_test=None)
+    text = " ".join(pages.readme({"model": results}, PUBLISHED).split())
+    assert "| 92.20 ± 0.10 † |" in text
+    assert notes.ON_TEST in text
+    assert "(model): 92.20 ± 0.10 % at the best epoch on the test set, agrees with" in text
+    assert "92.20 ± 0.10 † |" in pages.card({"model": results})
+
+
+def test_a_stale_result_is_marked() -> None:
+    found = {"model": replace(make_results(), stale=True)}
+    for text in (pages.readme(found, PUBLISHED), pages.card(found)):
+        assert "91.50 ± 0.21 §" in text
+        assert notes.OUTDATED in text
+
+
+ARTIFACTS = """\
+stages: {}
+artifacts:
+
+  # ours
+  ResNet8v1:  # short
+    path: models/ResNet8v1
+    type: model
+# and the data
+  images:
+    path: data/images
+  ResNet32v1:
+    path: models/ResNet32v1
+
+plots:
+- curves  # of all
+"""
+
+
+def test_artifacts_are_those_of_the_variants_and_those_of_users() -> None:
     found = {"model": make_results(), "ResNet8v1": make_results("ResNet8v1", source="synthetic")}
-    before = (ROOT / "dvc.yaml").read_text(encoding="utf-8")
-    text = pages.with_region(pages.PIPELINE, before, pages.artifacts(found))
-    old, new = yaml.safe_load(before), yaml.safe_load(text)
-    assert {name: each["path"] for name, each in new.pop("artifacts").items()} == {
-        "model": "models/model",
+    text = pages.pipeline(ARTIFACTS, found)
+    values = yaml.safe_load(text)
+    assert {name: each["path"] for name, each in values["artifacts"].items()} == {
         "ResNet8v1": "models/ResNet8v1",
+        "images": "data/images",
+        "model": "models/model",
     }
-    old.pop("artifacts")
-    assert new == old
-    assert pages.with_region(pages.PIPELINE, text, pages.artifacts({})) != text
+    assert values["plots"] == ["curves"]
+    assert pages.pipeline(text, found) == text
+    own = (ROOT / "dvc.yaml").read_text(encoding="utf-8")
+    more = pages.pipeline(own, found)
+    assert yaml.safe_load(more)["stages"] == yaml.safe_load(own)["stages"]
+    comments = [line for line in own.splitlines() if line.startswith("#")]
+    assert [line for line in more.splitlines() if line.startswith("#")] == comments
 
 
-@pytest.mark.parametrize("path", pages.REGIONS)
+@pytest.mark.parametrize("path", [pages.README, pages.CARD])
 def test_a_page_without_the_marks_is_one_line(path: Path) -> None:
-    with pytest.raises(BenchmarkError, match=f"^{path}: must have .*, where the trained variants"):
-        pages.with_region(path, "text\n", "part")
+    with pytest.raises(BenchmarkError, match=f"^{path}: must have <!-- results -->"):
+        pages.with_table(path, "text\n", "table")

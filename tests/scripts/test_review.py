@@ -278,11 +278,11 @@ def test_both_sides_learning_curves_are_one_picture(copy: Path) -> None:
     path = copy / "metrics/plots/history/model/seed0.csv"
     whole = path.read_text()
     header, first, rest = whole.split("\n", 2)
-    for text in (
+    for odd in (
         whole.replace(",60.0\n", ",nan\n"),
         f"{header}\n{first}\x1e{rest}",  # a line end for Python and not for pandas
     ):
-        path.write_text(text)
+        path.write_text(odd)
         status, shown, error = review(copy, "HEAD")
         assert (status, error) == (0, "")
         assert "mermaid" not in shown

@@ -1,5 +1,7 @@
 """A side of a review as data: what is not read, and what DVC must not read."""
 
+import hashlib
+import json
 import os
 from pathlib import Path
 
@@ -103,3 +105,21 @@ def test_variants_are_those_with_a_file(checkout: Path, monkeypatch: pytest.Monk
     assert side.variants() == Revision("workspace", "workspace").variants() == expected
     monkeypatch.setattr(sides, "MOST_VARIANTS", 2)
     assert side.variants() == expected[:2]
+
+
+def test_only_modules_are_read_as_code_and_not_any_number(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a/one.py", "a/two.py", "a/secret.txt"):
+        (checkout / name).parent.mkdir(exist_ok=True)
+        (checkout / name).write_text(name)
+    deps = ["../../etc/x.py", "/etc/x.py", "a\0/b.py", "\ud800/b.py", "x" * 200_000 + "/b.py"]
+    deps += ["a/secret.txt", "a/missing.py", "a/one.py", "a/two.py"]
+    pipeline = {"stages": {"train": {"cmd": "true", "deps": deps}}}
+    (checkout / "dvc.yaml").write_text(json.dumps(pipeline))
+    side = committed(checkout)
+    assert side.code == {
+        name: hashlib.sha256(name.encode()).hexdigest() for name in ("a/one.py", "a/two.py")
+    }
+    monkeypatch.setattr(sides, "MOST_FILES", 2)  # one of them is missing
+    assert list(revision("HEAD").code) == ["a/one.py"]
