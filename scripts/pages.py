@@ -39,7 +39,7 @@ SENTENCES = {  # what a result says about a published one
     CANNOT_TELL: "does not differ significantly from {theirs} %; {seeds} seeds cannot tell whether "
     f"it agrees within {MARGIN:g} points",
 }
-ONE_SEED = "beside {theirs} %; one seed does not show how seeds vary"
+ONE_SEED = "(beside {theirs} %; one seed does not show how seeds vary)"
 EPOCHS = {"last epoch": "the last epoch", "best on test": "the best epoch on the test set"}
 
 
@@ -80,7 +80,7 @@ def _beside(name: str, results: Results, published: Sequence[Published]) -> list
             seeds=len(values), theirs=f"{ORIGINS[each.origin]} {each.text}"
         )
         ours = f"{spread(values)} % at {EPOCHS[each.protocol]}"
-        line = f"{plots.label(name, results)}: {ours}, {says}."
+        line = f"{plots.label(name, results)}: {ours} {says}."
         found.append(textwrap.fill(line, 98, subsequent_indent="  "))
     return found
 

@@ -46,9 +46,9 @@ def test_full_trainings_come_first_and_say_what_published_results_they_agree_wit
     assert pages.NONE_IN_FULL not in text
     sentences = " ".join(text.partition("\n\n")[2].split())
     assert sentences == (
-        "- ResNet20v1 (model): 92.15 ± 0.02 % at the best epoch on the test set, agrees with the "
+        "- ResNet20v1 (model): 92.15 ± 0.02 % at the best epoch on the test set agrees with the "
         "original's 92.16 %. "
-        "- ResNet20v1-paper, paper's form: 94.00 ± 0.21 % at the last epoch, differs from the "
+        "- ResNet20v1-paper, paper's form: 94.00 ± 0.21 % at the last epoch differs from the "
         "paper's 91.25 %."
     )
     assert max(map(len, text.partition("\n\n")[2].splitlines())) <= 100
@@ -59,13 +59,13 @@ def test_full_trainings_come_first_and_say_what_published_results_they_agree_wit
     [
         (
             3,
-            "92.15 ± 0.21 % at the best epoch on the test set, does not differ significantly from "
+            "92.15 ± 0.21 % at the best epoch on the test set does not differ significantly from "
             "the original's 92.16 %; 3 seeds cannot tell whether it agrees within 0.5 points.",
         ),
         (
             1,
-            "92.15 % at the best epoch on the test set, beside the original's 92.16 %; one seed "
-            "does not show how seeds vary.",
+            "92.15 % at the best epoch on the test set (beside the original's 92.16 %; one seed "
+            "does not show how seeds vary).",
         ),
     ],
 )
@@ -85,7 +85,7 @@ def test_an_epoch_chosen_on_the_test_set_is_compared_and_marked() -> None:
     text = " ".join(pages.readme({"model": results}, PUBLISHED).split())
     assert "| 92.20 ± 0.10 † |" in text
     assert notes.ON_TEST in text
-    assert "(model): 92.20 ± 0.10 % at the best epoch on the test set, agrees with" in text
+    assert "(model): 92.20 ± 0.10 % at the best epoch on the test set agrees with" in text
     assert "92.20 ± 0.10 † |" in pages.card({"model": results})
 
 
