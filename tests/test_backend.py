@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -29,6 +30,31 @@ def python(code: str, *arguments: str, **environment: str) -> subprocess.Complet
         text=True,
         check=False,
     )
+
+
+CONVOLUTION = """
+from resnet import backend
+backend.start()
+import os, tensorflow as tf
+print(os.environ.get("TF_ENABLE_ONEDNN_OPTS"), "after")
+convolve = tf.function(lambda x, w: tf.nn.conv2d(x, w, 1, "SAME"))
+convolve(tf.ones((32, 32, 32, 16)), tf.ones((3, 3, 16, 16)))
+"""
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="oneDNN is set on x86-64 only")
+@pytest.mark.parametrize(
+    ("variable", "used"), [({}, True), ({"TF_ENABLE_ONEDNN_OPTS": "0"}, False)]
+)
+def test_onednn_computes_convolutions_on_any_cpu_unless_switched_off(
+    variable: dict[str, str], used: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
+    done = python(CONVOLUTION, KERAS_BACKEND="tensorflow", GPU="0", ONEDNN_VERBOSE="1", **variable)
+    assert done.returncode == 0, done.stderr
+    assert (",convolution," in done.stdout) == used
+    # as the caller left it: the record of a training has what its user has set
+    assert f"{variable.get('TF_ENABLE_ONEDNN_OPTS')} after" in done.stdout
 
 
 @pytest.mark.usefixtures("device")
