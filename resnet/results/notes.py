@@ -75,9 +75,7 @@ NOTES = (
     "What remains different from the papers is in docs/differences.md.",
 )
 NO_FULL_RUN = "No result with these networks and this recipe yet."
-SHORT = (
-    "These runs have fewer epochs than their recipe: they are not comparable with the tables above."
-)
+SHORT = "These runs have fewer epochs than their recipe: they are not comparable with full runs."
 SYNTHETIC = (
     "**Not CIFAR-10**: small synthetic images that show that the pipeline works. "
     "These accuracies are not comparable with any other."

@@ -106,9 +106,12 @@ def build(
 
 
 def page(tables: Sequence[Table], pictures: Collection[str] = ()) -> str:
-    """The whole of metrics/README.md; `pictures` are the names of files in pictures/."""
+    """The whole of metrics/README.md; `pictures` are the names of files in pictures/.
+
+    The tables that have no result of ours yet follow the others.
+    """
     blocks = [f"# {notes.TITLE}", notes.RENDERED, *notes.READING, notes.AGREEMENT]
-    for table in tables:
+    for table in sorted(tables, key=lambda table: notes.NO_FULL_RUN in table.below):
         text = markdown.table(table.columns, table.cells, table.align)
         blocks += [f"## {table.title}", table.above, text, *table.below]
     for kind, (title, text) in notes.PLOTS.items():

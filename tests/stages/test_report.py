@@ -47,6 +47,17 @@ def test_no_runs_folder_means_that_nothing_is_trained(tmp_path: Path) -> None:
     assert text.count("No result with these networks and this recipe yet.") == 4
 
 
+def test_tables_without_a_result_follow_the_others(tmp_path: Path) -> None:
+    write_results(tmp_path, make_results("ResNet56v2", network=Network(version=2, n=6)))
+    report(LISTED, tmp_path)
+    text = (tmp_path / "README.md").read_text(encoding="utf-8")
+    titles = re.findall(r"^## (.*)$", text, re.MULTILINE)
+    empty = ["ResNet v1", *(f"ResNet {each}, the paper's form and recipe" for each in ("v1", "v2"))]
+    assert titles[0] == "ResNet v2"
+    start = titles.index("ResNet v1")
+    assert titles[start : start + 4] == [*empty, "Learning curves"]
+
+
 def test_nothing_trained_gives_plots_with_only_a_header(tmp_path: Path) -> None:
     report(LISTED, tmp_path)
     lines = {
