@@ -112,7 +112,7 @@ speed: $(VENV)/.installed-$(RUN) $(VENV)/.installed-dev  ## measure speed, 1 hou
 		echo "PyTorch is not installed, so only its row is empty; speed/README.md says where to find it"
 	@python -m speed $(PARTS)
 
-faults: $(VENV)/.installed-dev  ## kill runs, try bad inputs, 10 minutes: PARTS="kills jax inputs"
+faults: $(VENV)/.installed-dev  ## kill runs, try bad inputs, 25 minutes: PARTS="kills jax inputs"
 	@GPU=$${GPU:-0} python -m faults $(PARTS)
 
 cluster-test: $(VENV)/.installed-dev $(VENV)/.installed-cluster  ## run the tests that need Ray

@@ -1,7 +1,7 @@
 """Kill real trainings, give real commands bad inputs, and check the results.
 
 Writes what it found to faults/results.json and renders faults/README.md from it. All parts take
-about ten minutes on two cores; a part that is not run keeps its last results.
+about 25 minutes on two cores; a part that is not run keeps its last results.
 """
 
 import argparse

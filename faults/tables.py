@@ -9,7 +9,7 @@ from resnet.results import markdown
 INTRODUCTION = (
     "# Fault injection",
     "`python -m faults render` renders this page from `faults/results.json`; do not edit it. "
-    "`make faults` runs everything again, in about ten minutes on two cores.",
+    "`make faults` runs everything again, in about 25 minutes on two cores.",
     "**Kills.** Real trainings and real `dvc repro` processes are killed at random moments and "
     "started again. Weights (as arrays), histories, metrics and predictions must then equal those "
     "of an undisturbed run, apart from times.",
