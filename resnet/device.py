@@ -53,7 +53,7 @@ def cpu_name() -> str:
     model = _cpuinfo().get("model name") or platform.processor() or platform.machine()
     affinity = getattr(os, "sched_getaffinity", None)
     threads = len(affinity(0)) if affinity else os.cpu_count()
-    return f"{model}, {threads} threads"
+    return f"{model}, {threads} thread{'s' * (threads != 1)}"
 
 
 def cpu_processor() -> str:

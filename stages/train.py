@@ -31,16 +31,18 @@ def main(arguments: argparse.Namespace) -> None:
 
 def open_splits(settings: Params) -> tuple[Split, Split | None]:
     """The training images, and the test images where the training reads them at all."""
-    train = arrays.open_split(arrays.FOLDER / "train")
+    reads_test = settings.train.holdout.split == "test" or settings.train.watch == "test"
+    names = ("train", "test") if reads_test else ("train",)
+    splits = [arrays.open_split(arrays.FOLDER / name) for name in names]
     wanted = settings.data.source, settings.preprocess.subtract_pixel_mean
-    if (train.source, train.subtract_pixel_mean) != wanted:
-        raise BenchmarkError(
-            f"{arrays.FOLDER}/train does not have the data that params.yaml asks for; "
-            "run `dvc repro preprocess`"
-        )
-    if settings.train.holdout.split == "train" and settings.train.watch == "none":
-        return train, None
-    return train, arrays.open_split(arrays.FOLDER / "test")
+    for name, split in zip(names, splits, strict=True):
+        same_mean = split.pixel_mean_sha256 == splits[0].pixel_mean_sha256
+        if not same_mean or (split.source, split.subtract_pixel_mean) != wanted:
+            raise BenchmarkError(
+                f"{arrays.FOLDER}/{name} does not have the data that params.yaml asks for; "
+                "run `dvc repro preprocess`"
+            )
+    return splits[0], splits[1] if reads_test else None
 
 
 if __name__ == "__main__":

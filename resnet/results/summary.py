@@ -55,7 +55,8 @@ def _check_same(runs: Sequence[Run]) -> None:
                 raise BenchmarkError(
                     f"the seeds' runs differ in {key}: {short_repr(value)} (seed {runs[0].seed}), "
                     f"{short_repr(other[key])} (seed {run.seed}); "
-                    "train them again with `dvc repro --force`"
+                    "train the wrong one again with "
+                    "`RETRAIN=1 dvc repro --force train@VARIANT-SEED`"
                 )
     seeds = [run.seed for run in runs]
     if len(set(seeds)) < len(seeds):

@@ -55,7 +55,8 @@ def read_record(variant: str, seed: int) -> TrainingRecord:
         return parse(TrainingRecord, text, str(path))
     except BenchmarkError as error:
         raise BenchmarkError(
-            f"{error}; train this seed again with `dvc repro --force train@{variant}-{seed}`"
+            f"{error}; run `dvc checkout --force {model_folder(variant, seed)}`, or train this "
+            f"seed again with `RETRAIN=1 dvc repro --force train@{variant}-{seed}`"
         ) from error
 
 
@@ -66,7 +67,7 @@ def _checkpoint(variant: str, seed: int, record: TrainingRecord) -> Path:
     if not path.exists():
         raise BenchmarkError(
             f"{path}: no such file; run `dvc checkout {folder}`, or train this seed again "
-            f"with `dvc repro --force train@{variant}-{seed}`"
+            f"with `RETRAIN=1 dvc repro --force train@{variant}-{seed}`"
         )
     if sha256(path) != record.checkpoints.get(path.name):
         raise BenchmarkError(

@@ -35,7 +35,7 @@ HEADERS = (
     REQUIRED + OPTIONAL[1],
     REQUIRED + OPTIONAL[0] + OPTIONAL[1],
 )
-RETRAIN = "restore the file, or run the stage that wrote it again with `dvc repro --force`"
+RESTORE = "restore the file, or run `dvc repro`, which writes it again"
 
 
 def write(path: Path, epochs: Sequence[Epoch]) -> None:
@@ -52,9 +52,9 @@ def read(path: Path, epochs: int) -> str:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
-        raise BenchmarkError(f"{path}: no such file; {RETRAIN}") from error
+        raise BenchmarkError(f"{path}: no such file; {RESTORE}") from error
     except UnicodeDecodeError as error:
-        raise BenchmarkError(f"{path}: not text: {error}; {RETRAIN}") from error
+        raise BenchmarkError(f"{path}: not text: {error}; {RESTORE}") from error
     lines = text.splitlines()
     header = tuple(lines[0].split(",")) if lines else ()
     if header not in HEADERS:

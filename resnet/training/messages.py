@@ -27,8 +27,8 @@ def conditions(identity: Identity) -> str:
     line = f"on {device.name}, Keras on {device.backend}, {precision}, {parameters.source} data"
     if not device.gpu and parameters.source == "cifar10":
         epochs = parameters.recipe.epochs
-        plural = "epoch" if epochs == 1 else "epochs"
-        line += f"\nno GPU: an epoch of CIFAR-10 takes a minute or more on a CPU, {epochs} {plural}"
+        which = "the epoch" if epochs == 1 else f"each of the {epochs} epochs"
+        line += f"\nno GPU: {which} takes a minute or more on a CPU"
     return line
 
 

@@ -21,7 +21,7 @@ class Options(NamedTuple):
     @classmethod
     def from_environment(cls) -> "Options":
         """Read them; raises BenchmarkError that names the variable."""
-        text = os.environ.get("SAVE_SECONDS", f"{SAVE_SECONDS:g}")
+        text = os.environ.get("SAVE_SECONDS") or f"{SAVE_SECONDS:g}"
         try:
             seconds = float(text)
         except ValueError:

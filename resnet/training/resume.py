@@ -48,13 +48,13 @@ class Store:
 
         Raises BenchmarkError where that fails; the earlier states are then untouched.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        if not (self.folder / IDENTITY).exists():
-            write_json(self.folder / IDENTITY, identity.model_dump(mode="json"))
         partial = self.folder / f".epoch{saved.epochs}.partial"
         notes = np.frombuffer(json.dumps(saved.notes).encode(), np.uint8)
         arrays: dict[str, Any] = {**saved.arrays, "notes": notes}
         try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            if not (self.folder / IDENTITY).exists():
+                write_json(self.folder / IDENTITY, identity.model_dump(mode="json"))
             with partial.open("wb") as file:
                 np.savez(file, **arrays)
             digest = sha256(partial)

@@ -222,17 +222,22 @@ def _state_to_resume(run: Run) -> tuple[resume.Saved | None, list[Change], resum
         shown = messages.differences(differences) if identity else "its identity cannot be read"
         if any(change.key.startswith(ANOTHER_TRAINING) for change in differences):
             print(f"{store.folder}: kept, a training with other parameters or data ({shown})")
-        elif identity and run.options.other_state == "resume":
-            print(f"resuming {store.folder} under other conditions ({shown})")
-            busy = BUSY.format(what=store.folder)
-            with exclusive_lock(store.folder.parent / "locks" / store.folder.name, busy):
-                saved = store.load()
-            return saved, differences if saved else [], store
         elif run.options.other_state == "ignore":
             print(
                 f"{store.folder}: ignored, since it was saved under other conditions ({shown}); "
                 "remove it with `rm -r`"
             )
+        elif not identity:
+            raise BenchmarkError(
+                f"{store.folder} has {store.epochs} epochs of this variant and seed, but {shown}, "
+                "so they cannot be resumed: set OTHER_STATE=ignore to start over, or remove it"
+            )
+        elif run.options.other_state == "resume":
+            print(f"resuming {store.folder} under other conditions ({shown})")
+            busy = BUSY.format(what=store.folder)
+            with exclusive_lock(store.folder.parent / "locks" / store.folder.name, busy):
+                saved = store.load()
+            return saved, differences if saved else [], store
         else:
             raise BenchmarkError(
                 f"{store.folder} has {store.epochs} epochs of this training, saved under other "

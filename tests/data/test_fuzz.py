@@ -13,11 +13,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import hypothesis.strategies as st
+import numpy as np
 import pytest
 from hypothesis import given
 
-from resnet.data import cifar10
+from resnet.data import arrays, cifar10
 from resnet.data.archive import extract_members
+from resnet.errors import BenchmarkError
 from tests.support.archives import (
     CONTENTS,
     LABELS,
@@ -28,7 +30,8 @@ from tests.support.archives import (
     make_archive,
     python2_pickle,
 )
-from tests.support.fuzz import MEMORY, Watch, edited, edits, fuzz, harmless
+from tests.support.fuzz import MEMORY, Edits, Watch, edited, edits, fuzz, harmless
+from tests.support.trainings import synthetic_arrays
 
 
 @pytest.fixture(scope="module")
@@ -225,6 +228,41 @@ def test_batch_files(tmp_path: Path, watch: Watch, strategy: st.SearchStrategy[b
             cifar10.class_names(tmp_path)
 
     check()
+
+
+# Preprocessed arrays
+
+
+HEADERS = edits(*(b"(", b"'", b"}", b",", b"\n", b"9" * 30, b"|O", b"<f4", b"None", b"L", b"\0"))
+
+
+def test_arrays(tmp_path: Path, watch: Watch) -> None:
+    synthetic_arrays(tmp_path / "arrays", 10, 10)
+    folder = tmp_path / "arrays" / "test"
+    arrays.open_split(folder)
+    intact = {path: path.read_bytes() for path in folder.iterdir()}
+
+    @fuzz
+    @given(st.sampled_from(sorted(intact)), HEADERS)
+    def check(path: Path, drawn: Edits) -> None:
+        header = intact[path][:128]
+        # each is at a place in the header, and takes away at most a few bytes of it
+        drawn = [(at % 128, dropped % 4, inserted) for at, dropped, inserted in drawn]
+        path.write_bytes(edited(header, drawn) + intact[path][128:])
+        with harmless(watch):
+            arrays.open_split(folder)
+        path.write_bytes(intact[path])
+
+    check()
+
+
+def test_a_zip_archive_is_no_array(tmp_path: Path) -> None:
+    synthetic_arrays(tmp_path / "arrays", 10, 10)
+    path = tmp_path / "arrays" / "test" / "images.npy"
+    with path.open("wb") as file:
+        np.savez(file, np.load(path.with_name("labels.npy")))
+    with pytest.raises(BenchmarkError, match=r"images\.npy: not a complete \.npy file"):
+        arrays.open_split(path.parent)
 
 
 # The guard itself

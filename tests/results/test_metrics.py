@@ -55,7 +55,7 @@ def test_seeds_of_two_experiments_are_refused(changed: dict[str, Any], key: str)
         summarize([make_run(seed=0), make_run(**{"seed": 1, **changed})])
     assert f"{key}: " in str(caught.value)
     assert "(seed 0), " in str(caught.value)
-    assert "(seed 1); train them again" in str(caught.value)
+    assert "(seed 1); train the wrong one again with" in str(caught.value)
 
 
 def test_the_same_seed_twice_is_refused() -> None:

@@ -1,6 +1,7 @@
 """What determines a result: each part is in the identity, and a difference is named by its key."""
 
 import dataclasses
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 
 from resnet import params
 from resnet.data.arrays import Split
-from resnet.device import Device, cpu_processor
+from resnet.device import Device, cpu_name, cpu_processor
 from resnet.errors import BenchmarkError
 from resnet.schema import validate_json
 from resnet.training.identity import SETTINGS, changes, code_hashes, fingerprint, identify
@@ -80,6 +81,14 @@ def test_environment_is_part_of_it(
     (change,) = changes(before, identity())
     assert (change.key, change.before, change.after) == (f"environment.{variable}", None, "3")
     assert fingerprint(before) != fingerprint(identity())
+
+
+@pytest.mark.parametrize(("threads", "text"), [(1, ", 1 thread"), (2, ", 2 threads")])
+def test_the_name_of_a_cpu_has_its_threads(
+    threads: int, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(threads)), raising=False)
+    assert cpu_name().endswith(text)
 
 
 def test_variables_of_xla_and_onednn_are_among_the_settings() -> None:

@@ -103,6 +103,10 @@ def test_full_disk_leaves_the_earlier_states(
     with pytest.raises(BenchmarkError, match=message):
         store.save(state(12), identity_of())
     assert saved_epochs(store) == [10, 11]
+    first = resume.Store(store.folder.with_name("first"))
+    message = "the state after epoch 1 was not saved, no state is kept$"
+    with pytest.raises(BenchmarkError, match=message):
+        first.save(state(1), identity_of())
 
 
 def test_partial_file_of_a_killed_process_is_removed(store: resume.Store) -> None:

@@ -205,15 +205,21 @@ def test_state_of_other_conditions_is_resumed_on_demand(
     assert set(stores()) - {"identity.json"} == {"result"}
 
 
+@pytest.mark.parametrize("other_state", ["", "resume"])
 @pytest.mark.usefixtures("device")
 def test_state_whose_identity_cannot_be_read_is_not_abandoned(
-    stopped: Path, enter: Callable[[Path], None]
+    stopped: Path,
+    enter: Callable[[Path], None],
+    monkeypatch: pytest.MonkeyPatch,
+    other_state: str,
 ) -> None:
     enter(stopped)
+    monkeypatch.setenv("OTHER_STATE", other_state)
     (identity,) = Path(".resume").glob("model-*/identity.json")
     identity.write_text("{}", encoding="utf-8")
     before = stores()
-    with pytest.raises(BenchmarkError, match="its identity cannot be read; run it under those"):
+    message = "but its identity cannot be read, so they cannot be resumed: set OTHER_STATE=ignore"
+    with pytest.raises(BenchmarkError, match=message):
         train()
     assert stores() == before
 
@@ -334,6 +340,9 @@ def test_options(monkeypatch: pytest.MonkeyPatch) -> None:
     }
     for variable in values:
         monkeypatch.delenv(variable, raising=False)
+    assert Options.from_environment() == (30.0, None, True, "")
+    for variable in values:
+        monkeypatch.setenv(variable, "")
     assert Options.from_environment() == (30.0, None, True, "")
     for variable, value in values.items():
         monkeypatch.setenv(variable, value)
