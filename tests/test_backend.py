@@ -42,7 +42,6 @@ convolve(tf.ones((32, 32, 32, 16)), tf.ones((3, 3, 16, 16)))
 """
 
 
-@pytest.mark.skipif(platform.machine() != "x86_64", reason="oneDNN is set on x86-64 only")
 @pytest.mark.parametrize(
     ("variable", "used"), [({}, True), ({"TF_ENABLE_ONEDNN_OPTS": "0"}, False)]
 )
@@ -52,7 +51,8 @@ def test_onednn_computes_convolutions_on_any_cpu_unless_switched_off(
     monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
     done = python(CONVOLUTION, KERAS_BACKEND="tensorflow", GPU="0", ONEDNN_VERBOSE="1", **variable)
     assert done.returncode == 0, done.stderr
-    assert (",convolution," in done.stdout) == used
+    if platform.machine() == "x86_64":  # elsewhere TensorFlow decides
+        assert (",convolution," in done.stdout) == used
     # as the caller left it: the record of a training has what its user has set
     assert f"{variable.get('TF_ENABLE_ONEDNN_OPTS')} after" in done.stdout
 
