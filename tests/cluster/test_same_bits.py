@@ -80,7 +80,7 @@ def test_a_state_of_another_kind_of_node_is_used_where_that_is_asked_for(
     assert re.search(
         r"^model-0 failed: \S+ has \d+ epochs of this training, saved under", printed, re.M
     )
-    assert re.search("device.name: .* threads → .* 1 thread", printed)
+    assert re.search(r"device.name: .* threads → .* 1 thread\b", printed)
     assert printed.splitlines()[-1].startswith(
         "cluster: 1 of 1 not trained: model-0: .resume/model-"
     )
