@@ -48,7 +48,7 @@ class Slots(NamedTuple):
         Not more on each GPU than `trainings` need: Ray fills one before it uses the next.
         """
         has = any(node.gpus >= 1 for node in nodes)
-        if not has and (os.environ.get("GPU") == "1" or "PER_GPU" in os.environ):
+        if not has and (os.environ.get("GPU") == "1" or os.environ.get("PER_GPU")):
             raise BenchmarkError(
                 "no node of the cluster has a GPU; without GPU=1 and PER_GPU, its CPUs train"
             )

@@ -11,6 +11,7 @@ theirs.
 A node runs it as a file: it imports nothing of the project.
 """
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -31,7 +32,10 @@ def _exit(status: int) -> None:
 
 if __name__ == "__main__":
     if child := os.fork():
-        _exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        ended = os.waitpid(child, 0)[1]
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child, signal.SIGKILL)  # a training whose dvc was killed
+        _exit(os.waitstatus_to_exitcode(ended))
     os.setsid()  # or the group would be that of the process that started this one
     command = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL)
     threading.Thread(target=_kill_at_end_of_input, daemon=True).start()

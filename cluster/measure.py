@@ -29,6 +29,7 @@ from resnet.errors import BenchmarkError, command_parser, one_of, run_stage
 from resnet.files import read_json, write_json
 from resnet.training.pending import Name
 from resnet.training.record import model_folder
+from resnet.training.resume import Store
 from scripts.checkout import ROOT, copy_checkout, environment
 from scripts.table import originals
 
@@ -252,11 +253,8 @@ def _kill_worker(cluster: Cluster) -> psutil.Process:
 
 def _epochs(checkout: Path) -> dict[str, int]:
     """How many epochs the last states below .resume/ have, by training."""
-    most: dict[str, int] = {}
-    for path in (checkout / ".resume").glob("model-*/epoch*.npz"):
-        number = int(path.name.split("-")[0].removeprefix("epoch"))
-        most[path.parent.name] = max(number, most.get(path.parent.name, 0))
-    return most
+    folders = (checkout / ".resume").glob("model-*")
+    return {folder.name: Store(folder).epochs for folder in folders}
 
 
 MEASUREMENTS = {"order": _order, "scale": _scale, "trainings": _trainings, "kills": _kills}

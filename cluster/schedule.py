@@ -11,6 +11,7 @@ from resnet.variant import Variant
 
 EPOCH = re.compile(r"epoch (\d+)/(\d+) .* ([\d.]+) s")
 STATE = re.compile(r"epoch(\d+)-")
+RESUMED = re.compile(r"resuming after epoch (\d+) of \d+.*")
 
 
 def epoch_work(variant: Variant) -> float:
@@ -71,6 +72,8 @@ class Epochs:
         if match := EPOCH.fullmatch(line):
             self.done[name] = int(match[1])
             self._seconds.setdefault(name, []).append(float(match[3]))
+        elif resumed := RESUMED.fullmatch(line):
+            self.done[name] = self.saved[name] = int(resumed[1])
         return bool(match)
 
     def left(self, running: Sequence[Name], waiting: Sequence[Name], slots: int) -> float | None:

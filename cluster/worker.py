@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -184,8 +184,7 @@ class Worker:
             cache = clone / ".dvc" / "cache"
             paths = [path for path in sorted(cache.rglob("*")) if path.is_file()]
             files = {str(path.relative_to(cache)): path.read_bytes() for path in paths}
-            results = sorted((clone / ".resume").glob("*/result-*"))
-            yield Trained(files, [path.parent.name for path in results])
+            yield Trained(files, _recorded(clone / ".resume", files))
         elif self._stopping:
             yield Stopped()
         elif any(KILLED.search(line) for line in lines):
@@ -211,6 +210,20 @@ class Worker:
         if self._process and self._process.stdin:
             self._process.stdin.close()
             self._process.wait()
+
+
+def _recorded(resume: Path, files: Container[str]) -> list[str]:
+    """The folders of trainings whose results are among the files of DVC's cache.
+
+    The driver also sends results that DVC has not recorded, of trainings under other conditions.
+    """
+    results = sorted(resume.glob("*/result-*"))
+    hashes = {path: path.name.removeprefix("result-") for path in results}
+    return [
+        path.parent.name
+        for path, oid in hashes.items()
+        if f"files/md5/{oid[:2]}/{oid[2:]}" in files
+    ]
 
 
 def _remove(folder: Path) -> None:

@@ -1,8 +1,10 @@
 """A command ends with the process that started it, and so does all that it started."""
 
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 
 import psutil
 import pytest
@@ -47,11 +49,33 @@ def test_everything_ends_with_the_process_that_started_it(as_ray_does: bool) -> 
         if as_ray_does:
             processes[0].kill()
         starter.kill()
+    assert _all_end(processes)
+
+
+def test_a_killed_command_takes_its_children_along() -> None:
+    """A training whose dvc was killed, e.g. since memory was short, would keep its GPU."""
+    killed = NESTED.replace("subprocess.run", "subprocess.Popen") + "import time; time.sleep(600)"
+    with subprocess.Popen(
+        [sys.executable, leash.__file__, sys.executable, "-c", killed],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdout
+        assert process.stdout.readline() == b"1\n"
+        _, command, *children = psutil.Process(process.pid).children(recursive=True)
+        assert children
+        command.kill()
+        assert process.wait() == 128 + signal.SIGKILL
+    assert _all_end(children)
+
+
+def _all_end(processes: Sequence[psutil.Process]) -> bool:
+    """Whether they end within a minute."""
     deadline = 600
-    while deadline and [each for each in processes if _runs(each)]:
+    while deadline and any(_runs(each) for each in processes):
         time.sleep(0.1)
         deadline -= 1
-    assert not [each for each in processes if _runs(each)]
+    return not any(_runs(each) for each in processes)
 
 
 def _runs(process: psutil.Process) -> bool:

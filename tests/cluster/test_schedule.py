@@ -71,6 +71,9 @@ def test_what_is_left_follows_from_the_epochs_that_are_printed() -> None:
     epochs.save(first, "epoch1-0123.npz")
     epochs.lose(first)  # the second epoch was not saved
     assert epochs.left([], [first], 1) == pytest.approx(11 * 30)
+    epochs.read(first, "resuming after epoch 4 of 12")  # from a state of an earlier driver
+    assert (epochs.done[first], epochs.saved[first]) == (4, 4)
+    assert epochs.left([], [first], 1) == pytest.approx(8 * 30)
     small, large = SECTIONS["model"], SECTIONS["ResNet56v1"]
     ratio = large.network.n / small.network.n  # about: the blocks make up nearly all of the work
     left = epochs.left([], [Name("ResNet56v1", 0)], 1)

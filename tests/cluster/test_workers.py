@@ -1,8 +1,10 @@
 """Where workers are started, without Ray: its nodes and workers are stand-ins."""
 
+from pathlib import Path
+
 import pytest
 
-from cluster import connection, workers
+from cluster import connection, worker, workers
 from cluster.connection import Node, Slots
 from cluster.console import Console
 from cluster.events import About, Failed, Inputs
@@ -76,3 +78,11 @@ def test_what_does_not_fit_one_node_gets_a_worker_on_another(started: Workers) -
     slot.training = Name("model", 0)
     started.start(2)
     assert places(started) == ["a", "b"]  # no room for a third
+
+
+def test_only_what_dvc_recorded_is_no_longer_kept(tmp_path: Path) -> None:
+    """The driver removes the folders whose results came back; others may be the only copies."""
+    oids = {"model-seed0-a": "ab12.dir", "model-seed0-b": "cd34.dir"}
+    for folder, oid in oids.items():
+        (tmp_path / folder / f"result-{oid}").mkdir(parents=True)
+    assert worker._recorded(tmp_path, {"files/md5/ab/12.dir": b""}) == ["model-seed0-a"]
