@@ -34,7 +34,7 @@ class Case:
     damage: Damage  # done before the command, and undone after it where it is a context manager
     command: tuple[str, ...] = TRAIN
     env: Mapping[str, str] = field(default_factory=dict)
-    signal: Signals | None = None  # sent in the third epoch
+    signal: Signals | None = None  # sent after the third epoch
     location: str = ""  # must be in the line
     output: str = ""  # where the command must succeed instead: a pattern of a line that it prints
     new_files: str = ""  # a pattern of the files that may be added

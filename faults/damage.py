@@ -16,6 +16,7 @@ import numpy as np
 from faults import workspace
 from faults.process import Running
 from faults.workspace import TRAIN
+from resnet.training.resume import Store
 from scripts.checkout import set_params
 
 FILLER = "filler"  # the file that fills a disk
@@ -101,10 +102,9 @@ def states(*changes: Change) -> Damage:
         run = Running(folder, TRAIN, workspace.env(folder))
         run.wait_for(lambda: run.epoch >= 4)
         run.kill()
-        found = [
-            path for training in workspace.trainings(folder) for path in training.glob("epoch*.npz")
-        ]
-        found.sort(key=workspace.epochs_of, reverse=True)
+        (training,) = workspace.trainings(folder)
+        last = Store(training).epochs
+        found = [path for n in (last, last - 1) for path in training.glob(f"epoch{n}-*.npz")]
         for path, change in zip(found, changes, strict=False):
             changed(path, change)(folder)
 

@@ -19,6 +19,7 @@ from faults.cases import CASES, Case
 from faults.damage import FILLER, CannotMount
 from faults.outcome import differences, outcome
 from faults.workspace import TRAIN
+from resnet.errors import BenchmarkError
 from scripts.checkout import commit
 
 IGNORED = {".git", ".dvc", "__pycache__", ".resume/locks"}  # folders that may change
@@ -36,6 +37,8 @@ def inputs(folder: Path, log: Callable[[str], None], names: str = "") -> list[di
             problems = "".join(f" !! {problem}" for problem in record.get("problems", []))
             log(f"{case.name}: {record.get('message', record.get('skipped'))}{problems}")
             found.append(record)
+    if not found:
+        raise BenchmarkError(f"no input has {names!r} in its name")
     return found
 
 
@@ -122,7 +125,7 @@ def expected_lines(case: Case, printed: str) -> list[str]:
 def resume_problems(work: Path, base: Path) -> list[str]:
     """What is wrong with the training without the damage: it must resume, and end as in `base`."""
     printed = workspace.finish(work)
-    resumed = re.search(r"^resuming after epoch \d+ of|already trained", printed, re.MULTILINE)
+    resumed = workspace.RESUMED.search(printed)
     return ([] if resumed else ["started over"]) + differences(outcome(work), outcome(base))
 
 

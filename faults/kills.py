@@ -12,6 +12,7 @@ from faults.outcome import differences, outcome
 from faults.process import Running
 from faults.workspace import MODEL, TRAIN
 from resnet.errors import BenchmarkError
+from resnet.training.resume import Store
 
 # What a kill aims at, in the order of a training; what it hit is determined afterwards.
 MOMENTS = ("start", "compilation", "epoch", "state", "result")
@@ -76,11 +77,22 @@ def partial_result(folder: Path) -> bool:
 
 def epochs_lost(folder: Path, epoch: int) -> int:
     """How many of the epochs printed so far are in no state and no kept result."""
+    saved = epochs_saved(folder)
+    return 0 if saved is None else max(0, epoch - saved)
+
+
+def epochs_saved(folder: Path) -> int | None:
+    """The epochs of the last state, 0 where there is none; None where the result is kept."""
     trainings = workspace.trainings(folder)
     if any(path for training in trainings for path in training.glob("result-*")):
-        return 0
-    states = [path for training in trainings for path in training.glob("epoch*.npz")]
-    return max(0, epoch - max(map(workspace.epochs_of, states), default=0))
+        return None
+    return max((Store(training).epochs for training in trainings), default=0)
+
+
+def judged(record: dict[str, Any], differences: list[str]) -> dict[str, Any]:
+    """A record of a kill with what is not as expected: at most one epoch may be lost."""
+    lost = record.get("epochs_lost", 0)
+    return {**record, "differences": differences + [f"{lost} epochs lost"] * (lost > 1)}
 
 
 def trainings(
@@ -115,9 +127,12 @@ def trainings(
                         "epochs_lost": epochs_lost(folder, killed.epoch),
                     }
                 )
-        workspace.finish(folder, **more)
+        saved = epochs_saved(folder)
+        printed = workspace.finish(folder, **more)
         found_differences = differences(outcome(folder), expected)
-        found += [{**record, "differences": found_differences} for record in records]
+        if saved != 0 and not workspace.RESUMED.search(printed):
+            found_differences.append("started over")
+        found += [judged(record, found_differences) for record in records]
         result = ", ".join(found_differences) or "bit-identical"
         log(f"{len(found)} of {len(moments)} kills of a training: {result}")
         if tries > 3 * len(moments):

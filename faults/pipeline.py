@@ -173,7 +173,7 @@ def pipelines(
         ended = records and records[-1]["moment"] in (CONTINUED, TRAINED)
         if ended and RESTORED not in printed:
             differences.append("trained again")
-        found += [{**record, "differences": differences} for record in records]
+        found += [kills.judged(record, differences) for record in records]
         result = ", ".join(differences) or "the same results"
         log(f"{len(found)} of {len(kinds)} kills of dvc: {result}")
         if tries > 3 * len(kinds):

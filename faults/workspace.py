@@ -1,5 +1,6 @@
 """A small checkout in which one training takes seconds, and the commands that run there."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,7 @@ SMALL = {
 TRAIN = (sys.executable, "-m", "stages.train", "model", "0")
 MODEL = Path("models/model/seed0")
 STATES = Path(".resume")
+RESUMED = re.compile(r"^resuming after epoch \d+ of|already trained", re.MULTILINE)  # it prints
 
 
 def checkout(folder: Path, **changes: Any) -> Path:
@@ -63,8 +65,3 @@ def trainings(folder: Path) -> list[Path]:
     """The folders of the saved states, one per training."""
     states = folder / STATES
     return [path for path in states.iterdir() if path.name != "locks"] if states.exists() else []
-
-
-def epochs_of(state: Path) -> int:
-    """How many epochs were done when a state was saved, by its file name."""
-    return int(state.name.split("-")[0].removeprefix("epoch"))

@@ -178,6 +178,14 @@ def test_problems_are_counted_and_shown() -> None:
     ]
 
 
+def test_a_kill_may_cost_one_epoch() -> None:
+    assert kills.judged({"epochs_lost": 1}, [])["differences"] == []
+    assert kills.judged({"epochs_lost": 2}, ["history"])["differences"] == [
+        "history",
+        "2 epochs lost",
+    ]
+
+
 def test_a_changed_a_lost_and_a_new_file_are_found(tmp_path: Path) -> None:
     for name in ("same", "changed", "lost"):
         (tmp_path / name).write_text(name)
