@@ -8,16 +8,19 @@ import argparse
 import os
 import platform
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from resnet.errors import command_parser, one_of, run_stage
 from resnet.files import read_json, write_json, write_text
 from speed import agreement, measure, tables
+from speed.worker import TRAINING_IMAGES
 
 RESULTS = Path(__file__).parent / "results"
 PAGE = Path(__file__).parent / "README.md"
 PARTS = ("implementations", "depths", "overheads", "agreement")
+LEAST_IMAGES = max(task.batch_size for task in measure.COMPARED)
 
 
 def main(options: argparse.Namespace) -> None:
@@ -56,6 +59,18 @@ def _keep(device: str, part: dict[str, Any]) -> None:
     )
 
 
+def _whole_number(least: int, most: int | None = None) -> Callable[[str], int]:
+    """The type of an option that is a whole number in this range."""
+
+    def check(text: str) -> int:
+        if not text.isdecimal() or int(text) < least or (most and int(text) > most):
+            limit = f" to {most}" if most else " or more"
+            raise argparse.ArgumentTypeError(f"{text!r}: must be {least}{limit}")
+        return int(text)
+
+    return check
+
+
 def _log(line: str) -> None:
     print(line, flush=True)
 
@@ -71,12 +86,15 @@ if __name__ == "__main__":
     )
     command.add_argument(
         "--rounds",
-        type=int,
+        type=_whole_number(1),
         default=3,
         help="measured epochs of each implementation (default: %(default)s)",
     )
     command.add_argument(
-        "--images", type=int, default=50_000, help="images of such an epoch (default: %(default)s)"
+        "--images",
+        type=_whole_number(LEAST_IMAGES, TRAINING_IMAGES),
+        default=TRAINING_IMAGES,
+        help="images of such an epoch (default: %(default)s)",
     )
     command.add_argument(
         "--budget",
@@ -86,7 +104,7 @@ if __name__ == "__main__":
     )
     command.add_argument(
         "--seeds",
-        type=int,
+        type=_whole_number(2),
         default=6,
         help="trainings of each implementation that compare accuracies (default: %(default)s)",
     )

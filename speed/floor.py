@@ -1,10 +1,10 @@
-"""A lower bound on the time of an epoch, from the machine's measured rates.
+"""About the least time that an epoch of direct convolutions takes, from measured rates.
 
 Each convolution counts three times: the forward pass, and the gradients of its input and of its
 kernel. Each time its input and its output are read or written once. Everything between two
-convolutions is free. No implementation that runs one convolution after another can do less, except
-that caches may reduce the traffic of small batches. The bound is the larger of the time of the
-arithmetic and the time of the memory traffic.
+convolutions is free. The bound is the larger of the time of the arithmetic and the time of the
+memory traffic. Other algorithms (Winograd, FFT) multiply less, and caches reduce the traffic of
+small batches.
 """
 
 import math

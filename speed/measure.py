@@ -15,7 +15,7 @@ from typing import Any
 from resnet.data import arrays
 from resnet.errors import BenchmarkError
 from scripts.checkout import copy_checkout, environment
-from speed.worker import Task, Worker
+from speed.worker import TRAINING_IMAGES, Task, Worker
 
 IMPLEMENTATIONS = ("ours", "original", "pytorch")
 COMPARED = (Task(1, 20, 32, "float32"), Task(1, 20, 128, "bfloat16"))
@@ -28,7 +28,9 @@ SMALL = {
     "data.source": "synthetic",
     "data.synthetic": {"train_images": 500, "test_images": 10000, "seed": 0},
     "variants": ["model"],
+    "seeds": [0],
     "recipes.original.epochs": 1,
+    "train.watch": "none",
 }
 
 
@@ -69,6 +71,7 @@ def depths(budget: float, log: Callable[[str], None]) -> list[dict[str, Any]]:
     tasks += [
         Task(1, 20, batch, precision) for precision in ("float32", "bfloat16") for batch in BATCHES
     ]
+    tasks = list(dict.fromkeys(tasks))  # ResNet20v1 is in both
     few = Worker("speed.ours", replace(tasks[0], images=40 * tasks[0].batch_size))
     layers_per_second = 40 * tasks[0].batch_size * tasks[0].depth / min(few.epoch(), few.epoch())
     few.close()
@@ -164,6 +167,10 @@ def _evaluate(code: str) -> Any:
 
 
 def check_arrays() -> None:
-    """Raise BenchmarkError where there are no preprocessed images."""
-    if not (arrays.FOLDER / "train" / "images.npy").exists():
-        raise BenchmarkError(f"{arrays.FOLDER}: no such folder; run `dvc repro preprocess` first")
+    """Raise BenchmarkError where the preprocessed images are not all those of CIFAR-10."""
+    split = arrays.open_split(arrays.FOLDER / "train")
+    if split.source != "cifar10" or len(split.labels) != TRAINING_IMAGES:
+        raise BenchmarkError(
+            f"{arrays.FOLDER / 'train'}: {len(split.labels):,} images of {split.source}: must be "
+            f"CIFAR-10's {TRAINING_IMAGES:,}"
+        )

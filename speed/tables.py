@@ -1,5 +1,6 @@
 """speed/README.md, rendered from the measured files."""
 
+import re
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -27,8 +28,8 @@ INTRODUCTION = (
     "it). On other machines, install PyTorch into `.venv` as pytorch.org describes. Where it is "
     "missing, the table says so.",
     "The bound of an epoch is the larger of two times: that of its arithmetic at the measured rate "
-    "of matrix products, and that of its memory traffic at the measured bandwidth. "
-    "`speed/floor.py` defines both.",
+    "of matrix products, and that of its memory traffic at the measured bandwidth. It is an "
+    "estimate for direct convolutions; `speed/floor.py` defines both times.",
 )
 
 
@@ -131,11 +132,8 @@ def _agreement(result: Mapping[str, Any]) -> list[str]:
             "Accuracy %": f"{mean:.2f} ± {std:.2f} (n={len(values)})",
         }
         if values is not reference:
-            change, half, resolved = agreement.difference(values, reference)
-            row |= {
-                "Difference, percentage points": f"{change:+.2f} ± {half:.2f}",
-                "Detectable": f"{resolved:.2f}",
-            }
+            change, half = agreement.difference(values, reference)
+            row["Difference, percentage points"] = f"{change:+.2f} ± {half:.2f}"
         rows.append(row)
     independent = found["independent_of_steps_per_call"]
     same = [precision for precision, equal in independent.items() if equal]
@@ -143,8 +141,8 @@ def _agreement(result: Mapping[str, Any]) -> list[str]:
     notes = [
         f"{found['network']} on the first {found['images']:,} training images, "
         f"{found['epochs']} epochs at batch size {found['batch_size']}, evaluated on "
-        f"{found['test_images']:,} test images. Intervals are 95 % confidence intervals (Welch). "
-        "A difference as large as the last column is detected with a power of 80 %."
+        f"{found['test_images']:,} test images. Accuracies are the mean ± the standard deviation, "
+        "differences ± half their 95 % confidence interval (Welch)."
     ]
     if same:
         precisions = " and ".join(same)
@@ -160,7 +158,7 @@ def _agreement(result: Mapping[str, Any]) -> list[str]:
 def _overheads(result: Mapping[str, Any]) -> list[str]:
     rows = [
         {
-            "Command": f"`{what}`" if what.startswith(("python", "dvc")) else what,
+            "Command": re.sub("^(python|dvc)[^,]*", r"`\g<0>`", what),
             "s": f"{statistics.median(seconds):.2f}",
             "Minimum": f"{min(seconds):.2f}",
             "Maximum": f"{max(seconds):.2f}",

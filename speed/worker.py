@@ -1,8 +1,8 @@
 """Worker processes, one per implementation, that train an epoch when they are told to.
 
 `python -m speed.ours TASK`, where TASK is JSON, compiles, prints a line, and then, for each line on
-its standard input, trains an epoch and prints the seconds. So several implementations can be
-compiled at the same time on one machine, and take turns.
+its standard input, trains an epoch and prints the seconds. So several implementations take turns on
+one machine, without startup and compilation in between.
 """
 
 import json
@@ -43,20 +43,15 @@ class Implementation(Protocol):
 
 def serve(make: Callable[[Task, arrays.Split], Implementation]) -> None:
     """Run an implementation as a worker process."""
-    start = time.perf_counter()
     implementation = make(
         Task(**json.loads(sys.argv[1])), arrays.open_split(arrays.FOLDER / "train")
     )
-    ready = {
-        "start_seconds": time.perf_counter() - start,
-        "compile_seconds": implementation.compile_seconds,
-        **implementation.about,
-    }
+    ready = {"compile_seconds": implementation.compile_seconds, **implementation.about}
     print(json.dumps(ready), flush=True)
     for _ in sys.stdin:
         start = time.perf_counter()
-        loss = implementation.epoch()
-        print(json.dumps({"seconds": time.perf_counter() - start, "loss": loss}), flush=True)
+        implementation.epoch()
+        print(json.dumps({"seconds": time.perf_counter() - start}), flush=True)
 
 
 class Worker:

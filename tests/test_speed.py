@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from resnet.data import arrays, cifar10
+from resnet.errors import BenchmarkError
 from scripts.checkout import copy_checkout
 from speed import __main__ as command
 from speed import agreement, floor, measure, tables
@@ -46,9 +47,9 @@ def test_floor_counts_operations_and_bytes() -> None:
 
 def test_agreement_is_welchs_interval() -> None:
     """With equal variances and sizes there are 2n - 2 degrees of freedom: t(0.975; 4) = 2.7764."""
-    change, half, resolved = agreement.difference([1.0, 2.0, 3.0], [2.0, 3.0, 4.0])
+    change, half = agreement.difference([1.0, 2.0, 3.0], [2.0, 3.0, 4.0])
     error = math.sqrt(1 / 3 + 1 / 3)
-    assert (change, half, resolved) == pytest.approx((-1.0, 2.7764 * error, 2.8 * error), rel=1e-4)
+    assert (change, half) == pytest.approx((-1.0, 2.7764 * error), rel=1e-4)
 
 
 def run(name: str, seconds: list[float], **changes: Any) -> dict[str, Any]:
@@ -134,10 +135,14 @@ def test_implementations_take_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     fetch(params.load().data, cifar10.FOLDER)
     preprocess(cifar10.FOLDER, arrays.FOLDER, "synthetic", True)
-    measure.check_arrays()
-    runs = measure.implementations(2, 160, print)
+    with pytest.raises(BenchmarkError, match="train: 300 images of synthetic: must be CIFAR-10's"):
+        measure.check_arrays()
+    turns: list[str] = []
+    runs = measure.implementations(2, 160, lambda line: turns.append(line.split(": ")[1]))
     found = {run["implementation"]: run for run in runs}
     assert list(found) == ["ours", "original", "pytorch"]
+    installed = [name for name in found if "missing" not in found[name]]
+    assert turns == [f"{name}, round {turn}" for turn in (1, 2) for name in installed]
     monkeypatch.setattr(command, "RESULTS", tmp_path)
     monkeypatch.setattr(command, "PAGE", tmp_path / "README.md")
     monkeypatch.setattr(measure, "implementations", lambda *_: runs)
