@@ -41,7 +41,7 @@ PULL = python -m scripts.checkpoints pull
 .NOTPARALLEL:
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.installed-$(RUN)  ## run the pipeline on synthetic images in a copy: KEEP=../demo
 	@python -m scripts.demo $(and $(KEEP),--keep "$(KEEP)")
@@ -69,8 +69,7 @@ table: $(VENV)/.installed-$(RUN) $(RAY)  ## train the whole table: VARIANTS="mod
 	@$(if $(CLUSTER),python -m cluster $(CLUSTER) table,python -m scripts.table) $(VARIANTS) \
 		$(and $(SEEDS),--seeds $(SEEDS))
 
-retrain: $(VENV)/.installed-$(RUN)  ## train once more and compare: VARIANT=model SEED=0 EPOCHS=3
-	@dvc repro --quiet preprocess
+retrain: $(VENV)/.installed-$(RUN)  ## train again and compare: VARIANT=ResNet20v1-short SEED=0
 	@python -m scripts.retrain $(VARIANT) $(SEED) $(and $(EPOCHS),--epochs $(EPOCHS))
 
 verify: $(VENV)/.installed-$(RUN)  ## evaluate the checkpoints again and compare with metrics/
@@ -85,6 +84,7 @@ publish: $(VENV)/.installed-$(RUN)  ## put weights in checkpoints/ and results i
 
 same-bits: BASE := HEAD
 same-bits: $(VENV)/.installed-$(RUN)  ## show that an edit changes no bit of any result: BASE=HEAD
+	@$(PULL)
 	@python -m scripts.same_bits $(BASE) $(VARIANTS)
 
 BASE ?= main
@@ -118,11 +118,11 @@ faults: $(VENV)/.installed-dev  ## kill runs, try bad inputs, 25 minutes: PARTS=
 cluster-test: $(VENV)/.installed-dev $(VENV)/.installed-cluster  ## run the tests that need Ray
 	@python -m pytest tests/cluster
 
-UV := uv pip compile pyproject.toml --quiet --upgrade --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --custom-compile-command 'make lock'
+UV := uv pip compile pyproject.toml --quiet $(and $(UPGRADE),--upgrade) --python-version 3.11 \
+	--generate-hashes --no-emit-index-url --custom-compile-command 'make lock'
 CPU_TORCH := --python-platform x86_64-unknown-linux-gnu --index-strategy unsafe-best-match \
 	--extra-index-url https://download.pytorch.org/whl/cpu
-lock: $(VENV)/.installed-dev  ## update the locks to the newest versions pyproject.toml allows
+lock: $(VENV)/.installed-dev  ## update the locks; UPGRADE=1 moves to the newest versions
 	@$(UV) --universal -o requirements/run.lock
 	@$(UV) --universal -c requirements/run.lock --extra gpu -o requirements/gpu.lock
 	@$(UV) --universal -c requirements/run.lock --extra dev -o requirements/dev.lock

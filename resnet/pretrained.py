@@ -21,8 +21,8 @@ def load(variant: str | Path, seed: int = 0) -> "keras.Model":
 
     `variant` is the name of one, or the path of a folder like models/model/seed0. The model is a
     plain one of Keras': stock layers only, the preprocessing included, so `save` writes a file that
-    loads without this project. Class i is line i of `classes` in training.json. Raises
-    BenchmarkError where there are no weights.
+    loads without this project, in this version of Keras or a newer one. Class i is line i of
+    `classes` in training.json. Raises BenchmarkError where there are no weights.
     """
     named = isinstance(variant, str) and "/" not in variant
     folder = model_folder(str(variant), seed) if named else Path(variant)

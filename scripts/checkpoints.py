@@ -208,7 +208,8 @@ def _complete(name: Name, oid: str, cache: Path) -> tuple[Path, list[Path]]:
 def _run_cache_entry(locked: Mapping[str, Any], root: Path) -> Path | None:
     """The file in a run cache that records a training."""
     for path in sorted((root / "runs").glob("*/*/*")):
-        if yaml.safe_load(path.read_text(encoding="utf-8")) == locked:
+        text = path.read_text(encoding="utf-8")
+        if output(locked) in text and yaml.safe_load(text) == locked:  # YAML takes long to parse
             return path
     return None
 

@@ -1,7 +1,8 @@
 """Check that every listed variant was trained with the code and values that are here.
 
 Its weights must be in checkpoints/, too. Then a clone has what its tables claim: `dvc repro` trains
-nothing there, and `dvc exp run -S model.n=9` trains one model. Part of `make check`.
+nothing there but `model`, if that is not trained yet, and `dvc exp run -S model.n=9` trains the
+seeds of that network alone. Part of `make check`.
 """
 
 import argparse

@@ -13,6 +13,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from resnet.errors import BenchmarkError, command_parser, run_stage
+from resnet.schema import single_line
 
 LOCKS = {  # each lock and the optional dependencies it adds
     "requirements/run.lock": "",
@@ -30,17 +31,25 @@ def problems(folder: Path) -> list[str]:
     try:
         text = (folder / "pyproject.toml").read_text(encoding="utf-8")
         project = tomllib.loads(text)["project"]
-    except (tomllib.TOMLDecodeError, KeyError) as error:
-        raise BenchmarkError(f"pyproject.toml: {error}") from error
+        extras = {"": [], **project["optional-dependencies"]}
+        needs = {
+            name: [Requirement(each) for each in (*project["dependencies"], *extras[extra])]
+            for name, extra in LOCKS.items()
+        }
+    except KeyError as error:
+        raise BenchmarkError(f"pyproject.toml: no {error}") from error
+    except (tomllib.TOMLDecodeError, InvalidRequirement) as error:
+        raise BenchmarkError(f"pyproject.toml: {single_line(str(error))}") from error
     found: list[str] = []
     first: dict[str, tuple[str, set[str]]] = {}  # package: the first lock with it, its versions
-    for name, extra in LOCKS.items():
+    for name, required in needs.items():
         versions, wrong = read(folder / name)
-        required = list(project["dependencies"])
-        if extra:
-            required += project["optional-dependencies"][extra]
         for requirement in required:
-            wrong += unmet(Requirement(requirement), versions)
+            wrong += unmet(requirement, versions)
+        if "and-cuda" in {extra for each in required for extra in each.extras}:
+            # an extra has no entry of its own in a lock
+            cuda = any(package.startswith("nvidia-") for package in versions)
+            wrong += [] if cuda else ["no nvidia- package, but pyproject.toml requires and-cuda"]
         for package, pinned in versions.items():
             other_lock, other = first.setdefault(package, (name, pinned))
             if not pinned <= other:  # a subset is fine: speed.lock is for one Python version

@@ -24,6 +24,7 @@ from resnet.training import history, messages
 from resnet.training.identity import changes
 from resnet.training.record import HISTORY, RECORD, Change, TrainingRecord, model_folder
 from scripts.checkout import ROOT, copy_checkout, environment
+from scripts.table import dvc
 
 NOT_COMPARED = ("epoch", "seconds")  # columns of a history
 
@@ -54,13 +55,17 @@ def differences(
 ) -> Iterator[str]:
     """How far the histories are from each other, column by column, and whether the weights are.
 
-    Columns that only one of them has are not compared, nor weights of different epochs.
+    The weights of different epochs are not compared.
     """
+    if only := set(old) ^ set(new):
+        yield f"only one history has {', '.join(sorted(map(str, only)))}"
     for column in [name for name in new if name in old and name not in NOT_COMPARED]:
-        apart = (old[column][: len(new)] - new[column]).abs()
-        if apart.max() > 0:
-            first = apart.gt(0).to_list().index(True) + 1
-            yield f"{column} differs by up to {apart.max():.3g}, first in epoch {first}"
+        before, after = old[column][: len(new)], new[column]
+        unequal = ~(before.eq(after) | (before.isna() & after.isna()))
+        if unequal.any():
+            apart = (before - after).abs().max()
+            first = unequal.to_list().index(True) + 1
+            yield f"{column} differs by up to {apart:.3g}, first in epoch {first}"
     if record.epochs == recorded.epochs and record.checkpoints != recorded.checkpoints:
         yield "the weights differ"
 
@@ -83,8 +88,7 @@ def main(arguments: argparse.Namespace) -> None:
     epochs = recorded.epochs if arguments.epochs is None else arguments.epochs
     if not 1 <= epochs <= recorded.epochs:
         raise BenchmarkError(f"--epochs is {epochs}: must be from 1 to {recorded.epochs}")
-    if not (arrays.FOLDER / "train").is_dir():
-        raise BenchmarkError(f"{arrays.FOLDER}: no arrays; run `dvc repro preprocess`")
+    dvc("repro", "--quiet", "preprocess")
     seconds = epochs * recorded.seconds_per_epoch
     print(
         f"training {epochs} of {recorded.epochs} epochs again: {messages.duration(seconds)} on "

@@ -211,7 +211,10 @@ def check_trained_with(row: Row, lock: Lock, base: str, before: Path) -> None:
 
 
 def _check_recorded(name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
-    """Raise BenchmarkError where anything but code has changed, new keys of parameters apart."""
+    """Raise BenchmarkError where anything but code has changed; keys of parameters may come and go.
+
+    What the keys mean is the code's, which was compared.
+    """
 
     def data(stage: Mapping[str, Any]) -> dict[str, str]:
         deps = stage.get("deps", [])
@@ -221,15 +224,18 @@ def _check_recorded(name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -
         return dict(side_by_side.flat(stage.get("params", {})))
 
     for what, of in (
+        ("command", lambda stage: {"": stage["cmd"]}),
         ("output", lambda stage: {"": stage["outs"]}),
         ("data", data),
         ("value", values),
     ):
         before, after = of(old), of(new)
-        for key in before.keys() & after.keys():
-            if before[key] != after[key]:
+        keys = before.keys() & after.keys() if what == "value" else before.keys()
+        for key in keys:
+            if after.get(key) != before[key]:
                 raise BenchmarkError(
-                    f"{name}: its {what} {key} in {LOCK} would change; nothing was recorded"
+                    f"{name}: its {' '.join(filter(None, (what, key)))} in {LOCK} would change; "
+                    "nothing was recorded"
                 )
 
 

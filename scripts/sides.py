@@ -157,7 +157,10 @@ def _unsafe(side: Revision) -> Iterator[str]:
             yield f"{path}: the pipeline has no .dvc files, which can name other repositories"
         if path.name in (PIPELINE.name, params.PATH.name, "dvc.lock"):
             try:
-                problem = _yaml_problem(side.reader(path) or "")
+                text = side.reader(path) or ""
+                problem = _yaml_problem(text)
+                if not problem and path.name == PIPELINE.name and _names_values(text):
+                    problem = f"names files of values beside {params.PATH}: must name none"
             except BenchmarkError as error:
                 yield str(error).removeprefix(f"{side.name}: ")
             else:
@@ -176,3 +179,25 @@ def _yaml_problem(text: str) -> str | None:
     except (yaml.YAMLError, RecursionError) as error:
         return f"not YAML: {single_line(' '.join(str(error).split()))}"
     return None
+
+
+def _names_values(text: str) -> bool:
+    """Whether a dvc.yaml has `vars`, or params of other files: DVC would read them as YAML."""
+    try:
+        pipeline = yaml.safe_load(text)
+        mappings = list(_mappings(pipeline))
+    except (yaml.YAMLError, RecursionError):
+        return True
+    return (isinstance(pipeline, dict) and "params" in pipeline) or any(
+        "vars" in each or any(isinstance(item, dict) for item in each.get("params") or ())
+        for each in mappings
+    )
+
+
+def _mappings(value: Any) -> Iterator[dict[Any, Any]]:
+    """A YAML value's mappings, at any depth."""
+    if isinstance(value, dict):
+        yield value
+    if isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _mappings(part)

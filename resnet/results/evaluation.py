@@ -39,6 +39,7 @@ def score_variant(variant: str, seeds: Sequence[int], test: Split) -> VariantFil
             classes=_by_class(score.confusion, test.classes),
             images=len(test.labels),
             device=device.name,
+            processor=device.processor,
             backend=device.backend,
             float32_products=device.float32_products,
             versions=backend.versions(device.backend),

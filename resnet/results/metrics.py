@@ -73,6 +73,7 @@ class Evaluation(Schema):
     classes: dict[str, ClassScore] | None = None
     images: Count
     device: str
+    processor: str | None = None  # as in the identity of a training: a device's name can be several
     backend: str
     float32_products: str
     versions: dict[str, str]

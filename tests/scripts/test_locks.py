@@ -127,6 +127,33 @@ CHANGES = {  # file, pattern, replacement, the lines that must be printed
 }
 
 
+@pytest.mark.parametrize(
+    ("text", "replacement", "error"),
+    [
+        ("dvc>=3.67", "dvc>=3.67 <4", "Expected comma"),
+        ("speed = [", "quick = [", "no 'speed'"),
+        ("[project]", "[project", "Expected"),
+    ],
+)
+def test_a_malformed_pyproject_is_one_line(
+    folder: Path, text: str, replacement: str, error: str
+) -> None:
+    path = folder / "pyproject.toml"
+    before = path.read_text(encoding="utf-8")
+    assert text in before
+    path.write_text(before.replace(text, replacement, 1), encoding="utf-8")
+    status, (line,) = check(folder)
+    assert status == 1
+    assert line.startswith(f"locks: pyproject.toml: {error}")
+
+
+def test_a_gpu_lock_without_cuda_is_reported(folder: Path) -> None:
+    """The lock has no entry for an extra: only for what it requires."""
+    shutil.copy(folder / "requirements" / "run.lock", folder / "requirements" / "gpu.lock")
+    line = "requirements/gpu.lock: no nvidia- package, but pyproject.toml requires and-cuda"
+    assert check(folder)[1][0] == line
+
+
 @pytest.mark.parametrize("name", CHANGES)
 def test_a_mismatch_is_reported(folder: Path, name: str) -> None:
     file, pattern, replacement, expected_lines = CHANGES[name]

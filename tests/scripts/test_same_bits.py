@@ -2,12 +2,15 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
+from resnet.errors import BenchmarkError
 from resnet.files import read_json
 from resnet.results.same_bits import Comparison, same_code
+from scripts import same_bits
 from scripts.checkout import copy_checkout, set_params
 from tests.support.checkout import SMALL, commit, run, stages
 
@@ -105,6 +108,27 @@ def comparison(before: str, after: str, variant: str = "model", apart: float = 0
         values=1,
         largest_difference=apart,
     )
+
+
+def test_what_is_recorded_differs_in_code_alone() -> None:
+    """An edit of dvc.yaml could otherwise be recorded with it, e.g. of the command."""
+    stage: dict[str, Any] = {
+        "cmd": "python -m stages.train model 0",
+        "deps": [{"path": "a.py", "md5": "1"}, {"path": "data", "md5": "2"}],
+        "params": {"params.yaml": {"model": {"n": 3}}},
+        "outs": [{"path": "models", "md5": "3"}],
+    }
+    code = [{"path": "a.py", "md5": "4"}, {"path": "data", "md5": "2"}]
+    new_key = {"params.yaml": {"model": {"n": 3, "new": 1}}}
+    same_bits._check_recorded("train", stage, {**stage, "deps": code, "params": new_key})
+    for change, what in (
+        ({"cmd": "env KERAS_BACKEND=jax python -m stages.train model 0"}, "command"),
+        ({"outs": [{"path": "models", "md5": "4"}]}, "output"),
+        ({"deps": [{"path": "other", "md5": "2"}]}, "data data"),
+        ({"params": {"params.yaml": {"model": {"n": 4}}}}, "value params.yaml.model.n"),
+    ):
+        with pytest.raises(BenchmarkError, match=f"^train: its {what} in dvc.lock would change"):
+            same_bits._check_recorded("train", stage, {**stage, **change})
 
 
 def test_comparisons_form_chains() -> None:

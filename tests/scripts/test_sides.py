@@ -13,6 +13,7 @@ from scripts.sides import Revision, revision
 from tests.support.checkout import git
 
 DVC_YAML = "stages: {}\n"
+OTHER_VALUES = "names files of values beside params.yaml: must name none"
 BOMB = "a: &a [x, x]\nb: &b [*a, *a]\n"
 
 
@@ -52,6 +53,10 @@ def test_a_plain_pipeline_is_read(checkout: Path) -> None:
         ("dvc.lock", "\0", "dvc.lock: not YAML: unacceptable character"),
         ("dvc.lock", " " * 1_000_001, "dvc.lock: 1.0 MB: must be at most 1 MB"),
         ("dvc.lock", " " * 6_000_000, "dvc.lock: 6.0 MB: must be at most 5 MB"),
+        ("dvc.yaml", "vars: [b.yaml]", f"dvc.yaml: {OTHER_VALUES}"),
+        ("dvc.yaml", "params: [b.yaml]", f"dvc.yaml: {OTHER_VALUES}"),
+        ("dvc.yaml", "stages: {a: {foreach: [1], do: {vars: [b]}}}", f"dvc.yaml: {OTHER_VALUES}"),
+        ("dvc.yaml", "stages: {a: {params: [c, {b.yaml: }]}}", f"dvc.yaml: {OTHER_VALUES}"),
         ("x/other.dvc", "", "x/other.dvc: the pipeline has no .dvc files"),
     ],
 )

@@ -118,6 +118,7 @@ def make_run(
         },
         images=images,
         device=device.name,
+        processor=device.processor,
         backend=device.backend,
         float32_products=device.float32_products,
         versions=dict(versions),
