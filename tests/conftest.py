@@ -18,8 +18,30 @@ from scripts.checkout import set_params
 from scripts.git import elsewhere
 from tests.support.checkout import ROOT
 
+SLOW = (  # the files that take longest, which start first: a late one would keep others waiting
+    "scripts/test_checkpoints.py",
+    "test_pipeline.py",
+    "scripts/test_same_bits.py",
+    "training/test_jax.py",
+    "test_faults.py",
+    "training/test_accelerator.py",
+    "training/test_loop.py",
+    "scripts/test_retrain.py",
+    "training/test_run.py",
+    "test_model.py",
+    "cluster/test_stale.py",
+    "test_speed.py",
+    "scripts/test_demo.py",
+)
+
 os.environ.setdefault("GPU", "0")
 os.environ.setdefault("TF32", "0")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Move the tests of the slow files to the front; pytest-xdist keeps the order of the files."""
+    order = {ROOT / "tests" / name: number for number, name in enumerate(SLOW)}
+    items.sort(key=lambda item: order.get(item.path, len(SLOW)))
 
 
 @pytest.fixture(scope="session", autouse=True)
