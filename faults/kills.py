@@ -41,7 +41,7 @@ def kill(folder: Path, rng: random.Random, moment: str, env: dict[str, str]) -> 
         after = rng.randint(1, 6)
         run.wait_for(lambda: len(run.epochs) >= after)
         if moment == "state":
-            run.wait_for(lambda: partial_states(folder))
+            run.wait_for(lambda: partial_states(folder), pause=0)
         else:
             time.sleep(rng.uniform(0, 0.3))
     return Killed(moment_hit(folder, run), run.epoch) if run.kill() else None

@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -39,11 +40,15 @@ class Running:
         """The last epoch that has been printed in this start; 0 before the first."""
         return self.epochs[-1] if self.epochs else 0
 
-    def wait_for(self, condition: Callable[[], Any]) -> bool:
-        """Wait until the condition is true or the command ends; returns whether it is true."""
+    def wait_for(self, condition: Callable[[], Any], pause: float = 0.005) -> bool:
+        """Wait until the condition is true or the command ends; returns whether it is true.
+
+        It is asked every `pause` seconds, so that the command has the processor meanwhile.
+        """
         while not condition():
             if self.process.poll() is not None:
                 return bool(condition())
+            time.sleep(pause)
         return True
 
     def kill(self, group: bool = False) -> bool:

@@ -43,7 +43,12 @@ def test_a_killed_training_ends_bit_identical(undisturbed: tuple[Path, Outcome])
     printed = workspace.finish(folder)
     assert re.search(r"^resuming after epoch \d+ of 12", printed, re.MULTILINE), printed
     assert differences(outcome(folder), expected) == []
-    assert len(read_json(folder / MODEL / "training.json")["starts"]) > 1
+    record = read_json(folder / MODEL / "training.json")
+    assert len(record["starts"]) > 1
+    history = (folder / MODEL / "history.csv").read_text().splitlines()
+    column = history[0].split(",").index("seconds")
+    seconds = sum(float(row.split(",")[column]) for row in history[1:])
+    assert record["total_seconds"] > seconds  # of the epochs of all starts
 
 
 def test_a_dvc_killed_before_it_records_the_training_restores_it(
@@ -60,7 +65,7 @@ def test_a_dvc_killed_before_it_records_the_training_restores_it(
 def test_sigterm_saves_and_a_second_process_is_refused(
     undisturbed: tuple[Path, Outcome],
 ) -> None:
-    folder, expected = undisturbed
+    folder, _ = undisturbed
     env = workspace.env(folder, SAVE_SECONDS="30")  # so nothing is on disk before the signal
     with subprocess.Popen(
         TRAIN, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -85,14 +90,6 @@ def test_sigterm_saves_and_a_second_process_is_refused(
         r"train: stopped by SIGTERM after epoch \d+ of 12; the next `dvc repro` resumes there\n",
         error,
     )
-    assert re.search(r"^resuming after epoch \d+ of", workspace.finish(folder), re.MULTILINE)
-    record = read_json(folder / MODEL / "training.json")
-    assert len(record["starts"]) == 2
-    history = (folder / MODEL / "history.csv").read_text().splitlines()
-    column = history[0].split(",").index("seconds")
-    seconds = sum(float(row.split(",")[column]) for row in history[1:])
-    assert record["total_seconds"] > seconds  # of the epochs of both starts
-    assert differences(outcome(folder), expected) == []
 
 
 def test_a_loss_that_becomes_nan_keeps_the_last_good_state(
