@@ -7,12 +7,13 @@ import pytest
 import yaml
 from dvc.repo import Repo
 
+from cluster import simulated
 from resnet import params
 from resnet.errors import BenchmarkError
 from resnet.results.store import Store
 from scripts import table
 from scripts.checkout import copy_checkout, set_params
-from tests.support.checkout import ROOT, SMALL, run, stages
+from tests.support.checkout import ROOT, run, stages
 
 
 @pytest.fixture
@@ -76,13 +77,15 @@ def test_everything_listed_is_to_be_trained_where_nothing_is(checkout: Path) -> 
     assert names == [(name, seed) for name in settings.variants for seed in settings.seeds]
 
 
-def test_a_part_is_trained_and_evaluated_once_its_seeds_are_complete(checkout: Path) -> None:
-    changes = {**SMALL, "seeds": [0, 1], "ResNet8v1": {"version": 1, "n": 1}}
-    set_params(checkout / "params.yaml", changes)
+def test_a_part_is_trained_and_evaluated_once_its_seeds_are_complete(tmp_path: Path) -> None:
+    """Under a real dvc, with trainings that do nothing."""
+    simulated.write(tmp_path, seeds=2, seconds=0)
+    set_params(tmp_path / "params.yaml", {"variants": ["model"]})
     command = ("python", "-m", "scripts.table", "ResNet8v1", "--seeds")
-    printed = run(checkout, *command, "0")
+    printed = run(tmp_path, *command, "0")
+    assert "added ResNet8v1 to variants" in printed
     assert "1 training to run" in printed
-    assert stages(printed) == ["fetch", "preprocess", "train@ResNet8v1-0"]
+    assert stages(printed) == ["preprocess", "train@ResNet8v1-0"]
     assert "not evaluated, since seeds are missing: ResNet8v1" in printed
-    printed = run(checkout, *command, "1", "0")
+    printed = run(tmp_path, *command, "1", "0")
     assert stages(printed) == ["train@ResNet8v1-1", "evaluate@ResNet8v1", "report"]
