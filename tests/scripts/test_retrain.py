@@ -1,13 +1,20 @@
 """A training that is repeated beside what is there, and compared with it."""
 
+import argparse
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from resnet.data import arrays
+from resnet.errors import BenchmarkError
 from resnet.files import read_json, write_json
-from scripts.checkout import copy_checkout
+from resnet.training.record import model_folder
+from scripts import retrain
+from scripts.checkout import copy_checkout, environment
 from tests.support.checkout import SMALL, git, run
+from tests.support.command import call
 
 CHANGES = {
     **SMALL,
@@ -31,18 +38,59 @@ def checkout(trained: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(trained, tmp_path / "checkout", symlinks=True))
 
 
+@pytest.fixture(scope="module")
+def again(trained: Path) -> Path:
+    """The folder of two epochs that were trained again."""
+    folder = trained.with_name("again")
+    code = "from pathlib import Path; from scripts import retrain; retrain.train('model', 0, 2, {})"
+    run(trained, "python", "-c", code.format(f"Path({str(folder)!r})"))
+    return folder / model_folder("model", 0)
+
+
+@pytest.fixture
+def compared(
+    checkout: Path,
+    again: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Callable[[], str]:
+    """What is printed of two epochs, in this process and without training them once more."""
+    monkeypatch.chdir(checkout)
+    for name, value in environment(checkout).items():
+        monkeypatch.setenv(name, value)
+
+    def train(variant: str, seed: int, epochs: int, folder: Path) -> None:
+        assert (variant, seed, epochs) == ("model", 0, 2)
+        shutil.copytree(again, folder / model_folder(variant, seed))
+
+    def compare() -> str:
+        retrain.main(argparse.Namespace(variant="model", seed=0, epochs=2))
+        return capsys.readouterr().out
+
+    monkeypatch.setattr(retrain, "train", train)
+    return compare
+
+
 def test_the_same_identity_gives_the_same_bits(trained: Path) -> None:
+    """Also where the arrays are missing, which are made again."""
     before = run(trained, "git", "status", "--porcelain")
-    assert "equal: the history to the last digit, the weights to the last bit" in run(
-        trained, *RETRAIN
-    )
-    printed = run(trained, *RETRAIN, "--epochs", "2")
-    assert "training 2 of 3 epochs again: " in printed
-    assert printed.endswith("equal: the history to the last digit\n")
+    shutil.rmtree(trained / arrays.FOLDER)
+    printed = run(trained, *RETRAIN)
+    assert "training 3 of 3 epochs again: " in printed
+    assert printed.endswith("equal: the history to the last digit, the weights to the last bit\n")
+    assert (trained / arrays.FOLDER / "train" / "images.npy").exists()
     assert run(trained, "git", "status", "--porcelain") == before
 
 
-def test_a_difference_is_an_error_where_the_identity_is_the_same(checkout: Path) -> None:
+def test_the_first_epochs_are_compared_with_as_many(compared: Callable[[], str]) -> None:
+    printed = compared()
+    assert "training 2 of 3 epochs again: " in printed
+    assert printed.endswith("equal: the history to the last digit\n")
+
+
+def test_a_difference_is_an_error_where_the_identity_is_the_same(
+    checkout: Path, compared: Callable[[], str]
+) -> None:
     history = checkout / "metrics" / "plots" / "history" / "model" / "seed0.csv"
     lines = history.read_text().splitlines()
     column = lines[0].split(",").index("loss")
@@ -50,18 +98,19 @@ def test_a_difference_is_an_error_where_the_identity_is_the_same(checkout: Path)
     values[column] = str(float(values[column]) + 0.25)
     lines[2] = ",".join(values)
     history.write_text("\n".join(lines) + "\n")
-    printed = run(checkout, *RETRAIN, "--epochs", "2", ok=False)
     error = "the identity is the same, but loss differs by up to 0.25, first in epoch 2"
-    assert f"retrain: {error}\n" in printed
+    with pytest.raises(BenchmarkError, match=f"^{error}$"):
+        compared()
 
 
-def test_another_processor_is_said_and_is_no_error(checkout: Path) -> None:
+def test_another_processor_is_said_and_is_no_error(
+    checkout: Path, compared: Callable[[], str]
+) -> None:
     path = checkout / "metrics" / "provenance" / "model.json"
     provenance = read_json(path)
     provenance["runs"][0]["training"]["identity"]["device"]["processor"] = "another"
     write_json(path, provenance)
-    printed = run(checkout, *RETRAIN, "--epochs", "1")
-    assert "not the same identity: device.processor: another → " in printed
+    assert "not the same identity: device.processor: another → " in compared()
 
 
 def test_what_cannot_be_compared_is_refused_before_it_is_trained(checkout: Path) -> None:
@@ -72,9 +121,7 @@ def test_what_cannot_be_compared_is_refused_before_it_is_trained(checkout: Path)
         (("model", "0", "--epochs", "4"), "--epochs is 4: must be from 1 to 3"),
         (("model", "0", "--epochs", "0"), "--epochs is 0: must be from 1 to 3"),
     ):
-        command = ("python", "-m", "scripts.retrain", *arguments)
-        printed = run(checkout, *command, ok=False)
-        assert printed.startswith(f"retrain: {text}"), printed
-        assert printed.count("\n") == 1
-    shutil.rmtree(checkout / "data" / "arrays")
-    assert "data/arrays: no arrays; run `dvc repro preprocess`" in run(checkout, *RETRAIN, ok=False)
+        status, printed, error = call(checkout, "scripts.retrain", *arguments)
+        assert (status, printed) == (1, "")
+        assert error.startswith(f"retrain: {text}"), error
+        assert error.count("\n") == 1
