@@ -32,10 +32,12 @@ def python(code: str, *arguments: str, **environment: str) -> subprocess.Complet
     )
 
 
-CONVOLUTION = """
+STARTED = """
 from resnet import backend
 backend.start()
-import os, tensorflow as tf
+import os, keras, tensorflow as tf
+print("settings", keras.backend.backend(), keras.config.floatx(), keras.config.epsilon(),
+    keras.config.image_data_format(), keras.config.dtype_policy().name)
 print(os.environ.get("TF_ENABLE_ONEDNN_OPTS"), "after")
 convolve = tf.function(lambda x, w: tf.nn.conv2d(x, w, 1, "SAME"))
 convolve(tf.ones((32, 32, 32, 16)), tf.ones((3, 3, 16, 16)))
@@ -45,12 +47,23 @@ convolve(tf.ones((32, 32, 32, 16)), tf.ones((3, 3, 16, 16)))
 @pytest.mark.parametrize(
     ("variable", "used"), [({}, True), ({"TF_ENABLE_ONEDNN_OPTS": "0"}, False)]
 )
-def test_onednn_computes_convolutions_on_any_cpu_unless_switched_off(
-    variable: dict[str, str], used: bool, monkeypatch: pytest.MonkeyPatch
+def test_onednn_computes_convolutions_unless_switched_off_and_keras_json_is_ignored(
+    variable: dict[str, str], used: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """On any CPU, and whatever settings of Keras the user has."""
     monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
-    done = python(CONVOLUTION, KERAS_BACKEND="tensorflow", GPU="0", ONEDNN_VERBOSE="1", **variable)
+    user = {
+        "floatx": "float16",
+        "epsilon": 0.1,
+        "backend": "jax",
+        "image_data_format": "channels_first",
+    }
+    (tmp_path / "keras.json").write_text(json.dumps(user))
+    done = python(STARTED, KERAS_HOME=str(tmp_path), GPU="0", ONEDNN_VERBOSE="1", **variable)
     assert done.returncode == 0, done.stderr
+    assert not done.stderr  # what TensorFlow's C++ writes as it starts is held back
+    expected = "settings tensorflow float32 1e-07 channels_last float32"
+    assert expected in done.stdout.splitlines()
     if platform.machine() == "x86_64":  # elsewhere TensorFlow decides
         assert (",convolution," in done.stdout) == used
     # as the caller left it: the record of a training has what its user has set
@@ -119,42 +132,18 @@ def test_flag_that_is_neither_0_nor_1(variable: str, monkeypatch: pytest.MonkeyP
         backend.start()
 
 
-def test_keras_imported_before_on_another_backend() -> None:
-    code = """
-import os, keras
-from resnet import backend
-from resnet.errors import BenchmarkError
-os.environ["KERAS_BACKEND"] = "tensorflow"
-try:
-    backend.start()
-except BenchmarkError as error:
-    print(error)
-"""
-    done = python(code, KERAS_BACKEND="jax")
-    assert done.stdout == (
+@pytest.mark.usefixtures("device")
+def test_keras_imported_before_on_another_backend(monkeypatch: pytest.MonkeyPatch) -> None:
+    import keras
+
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    with pytest.raises(BenchmarkError) as caught:
+        backend.start()
+    assert str(caught.value) == (
         "KERAS_BACKEND is 'tensorflow', but Keras was imported on jax before; set the variable "
-        "before anything imports Keras\n"
-    ), done.stderr
-
-
-def test_settings_of_the_user_are_ignored(tmp_path: Path) -> None:
-    user = {
-        "floatx": "float16",
-        "epsilon": 0.1,
-        "backend": "jax",
-        "image_data_format": "channels_first",
-    }
-    (tmp_path / "keras.json").write_text(json.dumps(user))
-    code = """
-from resnet import backend
-backend.start()
-import keras
-print(keras.backend.backend(), keras.config.floatx(), keras.config.epsilon())
-print(keras.config.image_data_format(), keras.config.dtype_policy().name)
-"""
-    done = python(code, KERAS_HOME=str(tmp_path))
-    assert done.stdout == "tensorflow float32 1e-07\nchannels_last float32\n", done.stderr
-    assert not done.stderr  # what TensorFlow's C++ writes as it starts is held back
+        "before anything imports Keras"
+    )
 
 
 def test_training_needs_no_started_backend(tmp_path: Path) -> None:

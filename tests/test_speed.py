@@ -118,6 +118,7 @@ def test_page() -> None:
     assert "`dvc repro, nothing to do` | 2.00 |      1.00 |      3.00 |" in page
 
 
+@pytest.mark.usefixtures("device")
 def test_implementations_take_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each implementation trains; the result says so where PyTorch is not installed."""
     checkout = tmp_path / "checkout"
@@ -145,15 +146,19 @@ def test_implementations_take_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert turns == [f"{name}, round {turn}" for turn in (1, 2) for name in installed]
     monkeypatch.setattr(command, "RESULTS", tmp_path)
     monkeypatch.setattr(command, "PAGE", tmp_path / "README.md")
+    monkeypatch.setattr(measure, "check_arrays", lambda: None)
     monkeypatch.setattr(measure, "implementations", lambda *_: runs)
+    device = measure.device()
+    monkeypatch.setattr(measure, "device", lambda: device)  # each call starts a process
+    monkeypatch.setattr(measure, "machine", floor.machine)  # this one has Keras already
     options = Namespace(parts=["implementations"], rounds=2, images=160)
     command.main(options)
     page = (tmp_path / "README.md").read_text(encoding="utf-8")
-    assert f"## {measure.device()}" in page
+    assert f"## {device}" in page
     for name in ("ours", "original"):
         assert len(found[name]["seconds"]) == 2
         assert min(found[name]["seconds"]) > 0
-        assert found[name]["compile_seconds"] >= 0  # an estimate
+        assert "compile_seconds" in found[name]
         assert found[name]["images"] == 160
     assert (
         found["pytorch"].get("missing") == "PyTorch is not installed"
