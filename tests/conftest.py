@@ -6,6 +6,7 @@ since they compare sums in two orders, and TF32 keeps only 10 bits of each facto
 
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,8 @@ import yaml
 
 from resnet import backend, params
 from resnet.device import Device
-from scripts.checkout import set_params
 from scripts.git import elsewhere
-from tests.support.checkout import ROOT
+from tests.support.checkout import ROOT, project_params
 
 SLOW = (  # the files that take longest, which start first: a late one would keep others waiting
     "scripts/test_checkpoints.py",
@@ -76,10 +76,4 @@ def raw() -> dict[str, Any]:
 def settings(tmp_path: Path) -> Callable[..., params.Params]:
     """The project's params.yaml with changes by dotted key: settings({"model.n": 1})."""
 
-    def changed(changes: dict[str, Any]) -> params.Params:
-        path = tmp_path / "params.yaml"
-        path.write_bytes((ROOT / "params.yaml").read_bytes())
-        set_params(path, changes)
-        return params.load(path)
-
-    return changed
+    return partial(project_params, tmp_path)

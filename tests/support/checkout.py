@@ -4,10 +4,12 @@ import re
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 
-from scripts.checkout import environment
+from resnet import params
+from scripts.checkout import environment, set_params
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = {  # params.yaml of a checkout with one training of seconds
@@ -54,6 +56,14 @@ def commit(checkout: Path, message: str = "a commit") -> None:
     """Commit everything in a copy."""
     git(checkout, "add", ".")
     git(checkout, "commit", "--quiet", "-m", message)
+
+
+def project_params(folder: Path, changes: Mapping[str, Any]) -> params.Params:
+    """The project's params.yaml with changes by dotted key, which is written to a folder."""
+    path = folder / "params.yaml"
+    path.write_bytes((ROOT / "params.yaml").read_bytes())
+    set_params(path, changes)
+    return params.load(path)
 
 
 def stages(printed: str) -> list[str]:

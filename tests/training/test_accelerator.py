@@ -1,7 +1,7 @@
 """The path of an accelerator, on a CPU: many steps in one call that XLA compiles, on TensorFlow.
 
 It is compared with the path of a CPU, TensorFlow's own kernels. Three factors of two levels are
-covered in all pairs by four compilations; each runs with and without a hold-out, and two of them
+covered in all pairs by four compilations; each runs with and without a hold-out, and one of them
 again with images that are not on the device.
 """
 
@@ -109,7 +109,7 @@ def test_xla_in_one_call_is_the_cpus_path(
             )
             assert apart(found, expected, cpu.weights) < weights
             assert found_loss == pytest.approx(expected_loss, rel=loss)
-        if optimizer is SGD:
+        if precision == "float32" and optimizer is SGD:
             gathered, gathered_loss = xla.run(0.2, on_device=False)
             assert all(np.array_equal(a, b) for a, b in zip(gathered, found, strict=True))
             assert gathered_loss == found_loss

@@ -13,7 +13,8 @@ from resnet.data.arrays import Split
 from resnet.device import Device
 from resnet.errors import BenchmarkError
 from resnet.training import draws
-from tests.support.trainings import SMALL, first_images, synthetic_split, train
+from tests.support.checkout import project_params
+from tests.support.trainings import SMALL, Trained, first_images, synthetic_split, train
 
 Settings = Callable[[dict[str, Any]], params.Params]
 
@@ -29,6 +30,12 @@ def split(tmp_path_factory: pytest.TempPathFactory) -> Split:
     return synthetic_split(tmp_path_factory.mktemp("synthetic"), 330)
 
 
+@pytest.fixture(scope="module")
+def small(split: Split, device: Device, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """A training of two epochs. No test changes it."""
+    return train(project_params(tmp_path_factory.mktemp("small"), SMALL), split, device)
+
+
 def assert_same_bits(a: list[Any], b: list[Any]) -> None:
     assert len(a) == len(b)
     assert all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
@@ -38,8 +45,6 @@ def assert_same_bits(a: list[Any], b: list[Any]) -> None:
     ("version", "optimizer", "changes", "max_steps_per_call"),
     [
         pytest.param(1, "adam", {}, 1, id="v1-adam"),
-        pytest.param(2, "adam", {}, 1, id="v2-adam"),
-        pytest.param(1, "sgd", SGD, 1, id="v1-sgd"),
         pytest.param(2, "sgd", SGD, 1, id="v2-sgd"),
         pytest.param(1, "sgd", SGD, 5, id="v1-sgd-5-steps-per-call"),
     ],
@@ -135,8 +140,10 @@ def test_number_of_steps_in_a_call(device: Device) -> None:
     assert loop.default_steps_per_call(network, 32, device) == (1 if on_jax_cpu else 51)
 
 
-def test_same_seed_gives_the_same_bits(settings: Settings, split: Split, device: Device) -> None:
-    a, b = (train(settings(SMALL), split, device) for _ in range(2))
+def test_same_seed_gives_the_same_bits(
+    settings: Settings, split: Split, device: Device, small: Trained
+) -> None:
+    a, b = small, train(settings(SMALL), split, device)
     assert [e._replace(seconds=0) for e in a.epochs] == [e._replace(seconds=0) for e in b.epochs]
     assert_same_bits(a.weights[-1], b.weights[-1])
     other = train(settings(SMALL), split, device, seed=1)
@@ -144,7 +151,7 @@ def test_same_seed_gives_the_same_bits(settings: Settings, split: Split, device:
 
 
 def test_resumed_training_gives_the_same_bits(
-    settings: Settings, split: Split, device: Device
+    settings: Settings, split: Split, device: Device, small: Trained
 ) -> None:
     from resnet import model
     from resnet.training import inputs, loop, step
@@ -152,8 +159,7 @@ def test_resumed_training_gives_the_same_bits(
     chosen = settings({**SMALL, "recipes.original.epochs": 3})
     recipe = chosen.variant("model").recipe
     whole = train(chosen, split, device)
-    half = train(settings(SMALL), split, device)
-    saved = step.to_host(half.training.state)
+    saved = step.to_host(small.training.state)
     network = model.build(1, 8, l2=recipe.l2)
     training = loop.Training(network, 8, recipe, chosen.augment, 0, device)
     (epoch,) = training.epochs(inputs.whole(split), done=2, state=saved)
@@ -173,11 +179,11 @@ def test_learns(settings: Settings, split: Split, device: Device) -> None:
 def test_first_epochs_are_warmed_up_in_deep_networks(
     settings: Settings, split: Split, device: Device
 ) -> None:
-    for depth, first in ((8, 1e-4), (9, 1e-3)):  # a warm-up for networks of at least that depth
-        warmup = {"epochs": 1, "factor": 0.1, "depth": depth}
-        chosen = settings({**SMALL, "recipes.original.warmup": warmup})
-        epochs = train(chosen, first_images(split, 40), device).epochs
-        assert [epoch.learning_rate for epoch in epochs] == pytest.approx([first, 1e-3])
+    """A shallower one has no warm-up: test_schedule.py."""
+    warmup = {"epochs": 1, "factor": 0.1, "depth": 8}
+    chosen = settings({**SMALL, "recipes.original.warmup": warmup})
+    epochs = train(chosen, first_images(split, 40), device).epochs
+    assert [epoch.learning_rate for epoch in epochs] == pytest.approx([1e-4, 1e-3])
 
 
 def test_loss_that_is_not_finite_stops_the_training(
@@ -195,7 +201,7 @@ def test_too_few_images_for_a_batch(settings: Settings, split: Split, device: De
 
 
 def test_bfloat16_keeps_weights_statistics_and_softmax_in_float32(
-    settings: Settings, split: Split, bfloat16: Device
+    settings: Settings, split: Split, bfloat16: Device, small: Trained
 ) -> None:
     from resnet import backend, model
 
@@ -206,7 +212,7 @@ def test_bfloat16_keeps_weights_statistics_and_softmax_in_float32(
     assert dtypes["Dense"] == "float32"
     assert math.isfinite(done.epochs[-1].loss)
 
-    exact = train(settings(SMALL), split, backend.start("float32"))
-    assert done.epochs[0].loss == pytest.approx(exact.epochs[0].loss, rel=0.05)
-    assert done.epochs[0].loss != exact.epochs[0].loss
+    assert done.epochs[0].loss == pytest.approx(small.epochs[0].loss, rel=0.05)
+    assert done.epochs[0].loss != small.epochs[0].loss
+    backend.start("float32")
     assert model.build(1, 8).layers[1].compute_dtype == "float32"
