@@ -3,41 +3,36 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from contextlib import chdir
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from resnet import pretrained
+from resnet import params, pretrained
 from resnet.data import arrays, cifar10
 from resnet.errors import BenchmarkError
-from resnet.params import Params
 from resnet.training import run
 from resnet.training.record import model_folder
-from tests.support.trainings import PIPELINE, WORKSPACE, synthetic_arrays
+from tests.support.trainings import write_workspace
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a trained model on synthetic images. No test changes it."""
+    folder = tmp_path_factory.mktemp("pretrained")
+    write_workspace(folder, {"train.watch": "none"})
+    with chdir(folder):
+        split = arrays.open_split(arrays.FOLDER / "train")
+        run.train(params.load(), "model", 0, split, None, model_folder("model", 0))
+    return folder
 
 
 @pytest.fixture
-def workspace(
-    settings: Callable[..., Params], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Path:
-    """A folder with a trained model on synthetic images, in which the test runs."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "dvc.yaml").write_text(PIPELINE)
-    (tmp_path / "a_dep.py").write_text("")
-    synthetic_arrays(arrays.FOLDER, 70, 20)
-    train, test = (arrays.open_split(arrays.FOLDER / split) for split in ("train", "test"))
-    run.train(
-        settings({**WORKSPACE, "train.watch": "none"}),
-        "model",
-        0,
-        train,
-        None,
-        model_folder("model", 0),
-    )
-    assert len(test.labels) == 20
-    return tmp_path
+def workspace(trained: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """That folder, in which the test runs."""
+    monkeypatch.chdir(trained)
+    return trained
 
 
 def test_it_answers_raw_images_as_the_checkpoint_answers_the_arrays(workspace: Path) -> None:
@@ -54,8 +49,9 @@ def test_it_answers_raw_images_as_the_checkpoint_answers_the_arrays(workspace: P
     assert wrong > 1e-3  # the mean matters
 
 
-def test_the_saved_model_loads_without_this_project(workspace: Path) -> None:
-    pretrained.load("model", seed=0).save(workspace / "raw.keras")
+@pytest.mark.usefixtures("workspace")
+def test_the_saved_model_loads_without_this_project(tmp_path: Path) -> None:
+    pretrained.load("model", seed=0).save(tmp_path / "raw.keras")
     code = (
         "import sys, keras, numpy as np\n"
         "model = keras.saving.load_model('raw.keras')\n"
@@ -63,7 +59,7 @@ def test_the_saved_model_loads_without_this_project(workspace: Path) -> None:
         "assert 'resnet' not in sys.modules"
     )
     command = [sys.executable, "-W", "ignore", "-c", code]
-    done = subprocess.run(command, cwd=workspace, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     image = np.full((1, 32, 32, 3), 7, "uint8")
     expected = pretrained.load("model").predict(image, verbose=0)

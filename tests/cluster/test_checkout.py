@@ -26,7 +26,7 @@ NAME = Name("model", 0)
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    simulated.write(tmp_path, epochs=1, seconds=0)
+    """The folder in which the test runs; only .resume/ is written there."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DVC_ROOT", raising=False)
     return tmp_path
@@ -139,6 +139,7 @@ def test_a_node_cannot_write_another_file(name: str, folder: Path) -> None:
 
 
 def test_results_are_checked_and_added_whole(folder: Path) -> None:
+    simulated.write(folder, epochs=1, seconds=0)
     content = b"weights"
     digest = hashlib.md5(content).hexdigest()
     path = f"files/md5/{digest[:2]}/{digest[2:]}"

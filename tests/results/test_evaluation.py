@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -40,13 +41,13 @@ def test_split() -> Split:
     )
 
 
-@pytest.fixture
-def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: Device) -> Path:
-    """A working folder with a small trained network of several seeds in models/."""
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory, device: Device) -> Path:
+    """A folder with a small trained network of several seeds in models/, to be copied."""
     import keras
 
     assert device
-    monkeypatch.chdir(tmp_path)
+    root = tmp_path_factory.mktemp("evaluation")
     for seed in SEEDS:
         keras.utils.set_random_seed(seed)
         inputs = keras.Input((32, 32, 3))
@@ -54,7 +55,7 @@ def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: Device) -> 
         layer = keras.layers.Dense(
             2, activation="softmax", kernel_regularizer=keras.regularizers.L2(L2)
         )
-        folder = model_folder("model", seed)
+        folder = root / model_folder("model", seed)
         folder.mkdir(parents=True)
         keras.Model(inputs, layer(features)).save(folder / "last.keras")
         (folder / "history.csv").write_text(history_text(2))
@@ -63,7 +64,14 @@ def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: Device) -> 
         checkpoints = {"last.keras": sha256(folder / "last.keras")}
         run = make_run(seed=seed, parameters=parameters, checkpoints=checkpoints)
         write_record(folder, run.training)
-    return tmp_path
+    return root
+
+
+@pytest.fixture
+def trained(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of that folder, in which the test runs."""
+    monkeypatch.chdir(tmp_path)
+    return Path(shutil.copytree(built, tmp_path, dirs_exist_ok=True))
 
 
 def write_record(folder: Path, record: TrainingRecord, **changes: Any) -> None:
