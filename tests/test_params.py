@@ -31,25 +31,6 @@ def test_defaults_are_the_originals(raw: dict[str, Any]) -> None:
     assert settings.preprocess.subtract_pixel_mean
 
 
-def test_drops_of_the_original_recipe_are_its_lr_schedule(raw: dict[str, Any]) -> None:
-    def lr_schedule(epoch: int) -> float:  # the original's, line by line
-        lr = 1e-3
-        if epoch > 180:
-            lr *= 0.5e-3
-        elif epoch > 160:
-            lr *= 1e-3
-        elif epoch > 120:
-            lr *= 1e-2
-        elif epoch > 80:
-            lr *= 1e-1
-        return lr
-
-    recipe = params.parse(raw).variant("model").recipe
-    for epoch in range(recipe.epochs):
-        factors = [1.0, *(drop.factor for drop in recipe.drops if epoch >= drop.epoch)]
-        assert recipe.learning_rate * factors[-1] == lr_schedule(epoch)
-
-
 def test_the_papers_recipe_is_that_of_section_4_2(raw: dict[str, Any]) -> None:
     raw["train"]["recipe"] = "paper"
     recipe = params.parse(raw).sections["ResNet110v1"].recipe

@@ -23,6 +23,7 @@ def words(parameters: TrainingParameters) -> str:
 @pytest.mark.parametrize("name", PUBLISHED)
 @pytest.mark.parametrize("network", [Network(version=1, n=3), DEEP])
 def test_the_recipes_of_params_yaml_are_the_published_ones(name: str, network: Network) -> None:
+    """tests/training/test_schedule.py compares the former with the original's lr_schedule."""
     raw = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     parameters = make_parameters(
         network,
@@ -33,23 +34,6 @@ def test_the_recipes_of_params_yaml_are_the_published_ones(name: str, network: N
     recipe = Recipe.model_validate(raw["recipes"][name])
     found = recognize(parameters.model_copy(update={"recipe": recipe}))
     assert (found.name, found.exact, found.short) == (name, True, False)
-
-
-def test_the_originals_learning_rates() -> None:
-    """The original's lr_schedule, as its code computes it for an epoch counted from 0."""
-
-    def schedule(epoch: int) -> float:
-        rate = 1e-3
-        for last, factor in ((180, 0.5e-3), (160, 1e-3), (120, 1e-2), (80, 1e-1)):
-            if epoch > last:
-                return rate * factor
-        return rate
-
-    recipe = PUBLISHED["original"].recipe
-    for epoch in range(200):
-        factors = [drop.factor for drop in recipe.drops if drop.epoch <= epoch]
-        rate = recipe.learning_rate * (factors[-1] if factors else 1)
-        assert rate == pytest.approx(schedule(epoch))
 
 
 def test_the_papers_drops_are_at_32000_and_48000_of_64000_iterations() -> None:

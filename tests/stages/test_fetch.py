@@ -381,14 +381,3 @@ def test_stage_error_is_one_line(tmp_path: Path) -> None:
         done.stderr
         == "fetch: CIFAR10_ARCHIVE=empty: not a tar archive, or a damaged one: empty file\n"
     )
-
-
-def test_stage_imports_no_deep_learning_framework() -> None:
-    code = (
-        "import sys, stages.fetch; "
-        "print({'tensorflow', 'keras', 'jax', 'torch', 'pandas'} & set(sys.modules))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert done.stdout == "set()\n"
