@@ -160,8 +160,8 @@ def test_experiments_train_what_changes_and_can_be_undone(warm: Path) -> None:
     assert "'train@ResNet8v1-0' is cached - skipping run" in printed
     assert stages(printed) == ["evaluate@ResNet8v1", "report"]
     runs = warm / "metrics" / "runs"
-    accuracies = [read_json(runs / f"{name}.json")["accuracy"] for name in ("model", "ResNet8v1")]
-    assert accuracies[0] == accuracies[1]  # the same network, seed and recipe
+    scores = [read_json(runs / f"{name}.json")["nll"] for name in ("model", "ResNet8v1")]
+    assert scores[0] == scores[1]  # the same network, seed and recipe
     commit(warm)
 
     # the model under study alone, with a key that its section has not

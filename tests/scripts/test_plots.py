@@ -16,6 +16,7 @@ from resnet.variant import Network
 from scripts.checkout import copy_checkout, environment
 from tests.support.checkout import commit, git
 from tests.support.connections import heard, listening
+from tests.support.github import load
 from tests.support.results import make_results, write_results
 
 NETWORKS = {"model": Network(version=1, n=3), "ResNet56v2": Network(version=2, n=6)}
@@ -75,9 +76,20 @@ def test_svg_of_the_workspace_and_of_two_commits(drawn: Path, tmp_path: Path) ->
     expected = {"20v1 (model)", "56v2", "110v1", ours, plots.ORIGINAL}
     assert expected <= set(pages["accuracy-and-time"])
     assert {"cat", "dog", "5.0", "95.0"} <= set(pages["confusion"])
-    command(drawn, "-m", "scripts.plots", "--out", "both", "main", "change")
-    for path in (drawn / "both").iterdir():
-        assert {"main", "change"} <= {text.split(": ")[0] for text in texts(path)}, path
+
+
+def test_the_review_of_a_pull_request_draws_both_sides(drawn: Path) -> None:
+    """By the command of the workflow, in which a failure would not be seen."""
+    git(drawn, "branch", "--force", "base", "main")
+    steps = load("review")["jobs"]["review"]["steps"]
+    (run,) = [step["run"] for step in steps if "scripts.plots" in step.get("run", "")]
+    program, *arguments = run.split()
+    assert program == ".venv/bin/python"
+    command(drawn, *arguments)
+    paths = list((drawn / "review" / "plots").iterdir())
+    assert len(paths) == 5
+    for path in paths:
+        assert {"base", "change"} <= {text.split(": ")[0] for text in texts(path)}, path
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from resnet import params
+from resnet import device, params
 from resnet.data.arrays import Split
 from resnet.device import Device, cpu_name, cpu_processor
 from resnet.errors import BenchmarkError
@@ -20,6 +20,17 @@ from resnet.training.record import Identity
 Settings = Callable[[dict[str, Any]], params.Params]
 
 CPU = Device("a CPU, 2 threads", "x86_64 avx2", False, "tensorflow", False, "float32", True)
+CPUINFO = """\
+processor\t: 0
+vendor_id\t: GenuineIntel
+cpu family\t: 6
+model\t\t: 85
+model name\t: Some CPU @ 2.00GHz
+stepping\t: 7
+flags\t\t: fpu avx2
+
+processor\t: 1
+"""
 PIPELINE = """
 stages:
   train:
@@ -123,10 +134,24 @@ def test_device_is_part_of_it(identity: Callable[..., Identity], field: str, val
     assert found == [f"device.{field}"]
 
 
-def test_processor_tells_more_than_its_name() -> None:
-    words = cpu_processor().split()
-    assert len(words) > 1
-    assert words == cpu_processor().split()
+@pytest.mark.parametrize(
+    ("line", "other"),
+    [("stepping\t: 7", "stepping\t: 8"), ("flags\t\t: fpu avx2", "flags\t\t: fpu avx2 avx512f")],
+)
+def test_processor_tells_more_than_its_name(
+    line: str, other: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "cpuinfo"
+    monkeypatch.setattr(device, "CPUINFO", path)
+    found = []
+    for text in (CPUINFO, CPUINFO.replace(line, other)):
+        path.write_text(text)
+        found.append((cpu_name(), cpu_processor()))
+    (name, processor), (other_name, other_processor) = found
+    assert name == other_name
+    assert name.startswith("Some CPU @ 2.00GHz, ")
+    assert processor.endswith(" GenuineIntel family 6 model 85 stepping 7 avx2")
+    assert processor != other_processor
 
 
 def test_parameters_that_matter_are_part_of_it(identity: Callable[..., Identity]) -> None:

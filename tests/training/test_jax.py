@@ -39,7 +39,7 @@ np.savez(sys.argv[1], *network.get_weights(), loss=epoch.loss)
 
 
 def environment(backend: str, cache: Path) -> dict[str, str]:
-    """The environment for a backend; JAX keeps what it compiles for the tests that follow."""
+    """The environment for a backend; JAX finds in `cache` what it has compiled once."""
     return {
         **os.environ,
         "KERAS_BACKEND": backend,
