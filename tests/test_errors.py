@@ -8,6 +8,7 @@ import pytest
 
 from resnet.errors import command_parser, one_of
 from tests.support.checkout import ROOT
+from tests.support.command import call
 
 COMMANDS = [
     *(f"stages.{path.stem}" for path in sorted((ROOT / "stages").glob("[!_]*.py"))),
@@ -110,13 +111,11 @@ def test_a_name_that_is_none_of_them(capsys: pytest.CaptureFixture[str]) -> None
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help(command: str) -> None:
     """Every command describes itself, and refuses an unknown argument before it does anything."""
-    module = [sys.executable, "-m", command]
-    done = subprocess.run([*module, "--help"], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout.startswith(f"usage: python -m {command} [-h]")
-    description = done.stdout.partition("\n\n")[2].partition("\noptions:")[0]
+    status, text, error = call(ROOT, command, "--help")
+    assert (status, error) == (0, "")
+    assert text.startswith(f"usage: python -m {command} [-h]")
+    description = text.partition("\n\n")[2].partition("\noptions:")[0]
     assert len(description.split()) > 8
-    bad = subprocess.run(
-        [*module, "--no-such-option"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert (bad.returncode, bad.stdout) == (2, "")
-    assert f"python -m {command}: error: " in bad.stderr
+    status, text, error = call(ROOT, command, "--no-such-option")
+    assert (status, text) == (2, "")
+    assert f"python -m {command}: error: " in error

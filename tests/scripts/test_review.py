@@ -11,7 +11,7 @@ from resnet.variant import Network
 from scripts.checkout import copy_checkout
 from tests.support.checkout import commit, git, run
 from tests.support.connections import heard, listening
-from tests.support.results import make_results, review, write_results
+from tests.support.results import make_results, review, review_process, write_results
 
 SAME_CORRECT = "**no difference seen** (the same images classified correctly)"
 
@@ -58,7 +58,7 @@ def rows(text: str, section: str = "Accuracy, %") -> dict[str, list[str]]:
 
 
 def test_two_commits(committed: Path) -> None:
-    status, text, error = review(committed, "main", "change")
+    status, text, error = review_process(committed, "main", "change")
     assert (status, error) == (0, "")
     assert text.splitlines()[:3] == [
         "**Results of `main` are stale. Results of `change` are stale. "
@@ -116,7 +116,7 @@ def test_two_names_of_one_commit(committed: Path) -> None:
 def test_the_workspace_of_a_clone_without_cache_or_remote(committed: Path, tmp_path: Path) -> None:
     clone = tmp_path / "clone"
     git(tmp_path, "clone", "--quiet", "--branch", "change", str(committed), str(clone))
-    _, text, _ = review(clone, "HEAD", more=listening(tmp_path))
+    _, text, _ = review_process(clone, "HEAD", more=listening(tmp_path))
     assert {event.kind for event in heard(tmp_path)} == {"starts"}  # nor the network
     assert rows(text)["model"][3:] == ["+0.00 [+0.00, +0.00]", SAME_CORRECT]
     write(clone, "model", 4, [50, 50, 50])
@@ -138,13 +138,17 @@ def test_the_workspace_of_a_clone_without_cache_or_remote(committed: Path, tmp_p
 )
 def test_bad_arguments(committed: Path, arguments: tuple[str, ...]) -> None:
     status, text, error = review(committed, *arguments)
-    assert (status != 0, text) == (True, "")
+    assert (status, text) == (1 if arguments == ("nowhere",) else 2, "")
     assert "Traceback" not in error
     if arguments[-1].startswith("--margin"):
         given = arguments[-1].partition("=")[2]
         line = f"'{given}': must be a number of points above 0, e.g. 0.5"
         assert error.splitlines()[-1].endswith(f"argument --margin: {line}")
-    if arguments == ("nowhere",):
+    elif arguments[0] == "-x":
+        assert error.endswith(": error: unrecognized arguments: -x\n")
+    elif arguments[0] == "main":
+        assert "error: argument --fail-on: invalid choice: 'me' " in error
+    else:
         assert error == (
             "review: 'nowhere' is not a commit of this repository; "
             "name a branch, a tag, a commit, a DVC experiment, or workspace\n"

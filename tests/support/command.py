@@ -65,7 +65,8 @@ def _warnings() -> Iterator[None]:
 @contextmanager
 def _log_of_dvc() -> Iterator[None]:
     """Let DVC log to the present streams; it keeps those of the time when it is imported."""
-    handlers = [each for each in logging.getLogger("dvc").handlers if hasattr(each, "setStream")]
+    every = logging.getLogger("dvc").handlers
+    handlers = [each for each in every if isinstance(each, logging.StreamHandler)]
     before = [
         each.setStream(sys.stderr if each.level >= logging.WARNING else sys.stdout)
         for each in handlers

@@ -21,6 +21,7 @@ from resnet.variant import Augment, Network
 from scripts.checkout import environment
 from stages import report as report_stage
 from tests.support.checkout import ROOT
+from tests.support.command import call
 
 PUBLISHED_CSV = ROOT / "metrics" / "published.csv"
 MODEL = Network(version=1, n=3)
@@ -191,10 +192,15 @@ def report(
     return report_stage.report(networks, Store(folder), stale)
 
 
-def review(
+def review(checkout: Path, *arguments: str) -> tuple[int, str, str]:
+    """Exit status and both streams of scripts.review in this process."""
+    return call(checkout, "scripts.review", *arguments)
+
+
+def review_process(
     checkout: Path, *arguments: str, more: Mapping[str, str] | None = None
 ) -> tuple[int, str, str]:
-    """Exit status and both streams of scripts.review, which must import no framework.
+    """Exit status and both streams of scripts.review in a process, which imports no framework.
 
     `more` is added to its environment.
     """
