@@ -189,9 +189,13 @@ def _names_values(text: str) -> bool:
     except (yaml.YAMLError, RecursionError):
         return True
     return (isinstance(pipeline, dict) and "params" in pipeline) or any(
-        "vars" in each or any(isinstance(item, dict) for item in each.get("params") or ())
-        for each in mappings
+        "vars" in each or any(map(_of_another_file, each.get("params") or ())) for each in mappings
     )
+
+
+def _of_another_file(item: Any) -> bool:
+    """Whether an entry of a stage's params is a mapping with a file beside params.yaml."""
+    return isinstance(item, dict) and set(item) != {str(params.PATH)}
 
 
 def _mappings(value: Any) -> Iterator[dict[Any, Any]]:

@@ -10,7 +10,7 @@ import pytest
 from resnet.errors import BenchmarkError
 from scripts import sides
 from scripts.sides import Revision, revision
-from tests.support.checkout import git
+from tests.support.checkout import ROOT, git
 
 DVC_YAML = "stages: {}\n"
 OTHER_VALUES = "names files of values beside params.yaml: must name none"
@@ -57,6 +57,7 @@ def test_a_plain_pipeline_is_read(checkout: Path) -> None:
         ("dvc.yaml", "params: [b.yaml]", f"dvc.yaml: {OTHER_VALUES}"),
         ("dvc.yaml", "stages: {a: {foreach: [1], do: {vars: [b]}}}", f"dvc.yaml: {OTHER_VALUES}"),
         ("dvc.yaml", "stages: {a: {params: [c, {b.yaml: }]}}", f"dvc.yaml: {OTHER_VALUES}"),
+        ("dvc.yaml", "stages: {a: {params: [{params.yaml: , b: }]}}", f"dvc.yaml: {OTHER_VALUES}"),
         ("x/other.dvc", "", "x/other.dvc: the pipeline has no .dvc files"),
     ],
 )
@@ -68,6 +69,14 @@ def test_what_dvc_must_not_read(checkout: Path, path: str, text: str | None, exp
         (checkout / path).write_text(text)
     (line,) = committed(checkout).broken
     assert line.startswith(expected)
+
+
+def test_dvc_may_read_the_pipeline_of_this_checkout(checkout: Path) -> None:
+    """Its report stage depends on the whole of params.yaml, by name."""
+    pipeline = (ROOT / "dvc.yaml").read_text(encoding="utf-8")
+    assert "- params.yaml:" in pipeline
+    (checkout / "dvc.yaml").write_text(pipeline, encoding="utf-8")
+    assert committed(checkout).broken == []
 
 
 def test_the_pipeline_behind_a_symbolic_link(checkout: Path) -> None:
