@@ -39,7 +39,6 @@ def compare(base: str, rev: str, margin: float = verdicts.MARGIN) -> tuple[str, 
     found = Review(base, rev, stale={side.name: [] for side in sides})
     _read_pipelines(sides, found)
     found.refused = sides[1].settings if isinstance(sides[1].settings, str) else None
-    synthetic_changed = any(key.startswith("data.synthetic.") for key in found.changed or ())
     unread_in_rev = False
     for variant in _variants(sides):
         pair = []
@@ -55,9 +54,9 @@ def compare(base: str, rev: str, margin: float = verdicts.MARGIN) -> tuple[str, 
                 found.stale[side.name] += reasons
         match pair:
             case [Side() as before, Side() as after]:
-                row = review.accuracy_row(variant, before, after, synthetic_changed, margin)
+                row = review.accuracy_row(variant, before, after, margin)
                 found.accuracies.append(row)
-                found.seconds.append(review.seconds_row(variant, before, after, synthetic_changed))
+                found.seconds.append(review.seconds_row(variant, before, after))
                 if before.results.recorded and after.results.recorded:
                     found.codes[variant] = differing_code(before.results, after.results)
                 if not is_unchanged(row):

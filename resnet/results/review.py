@@ -53,29 +53,17 @@ def is_unchanged(row: Row) -> bool:
     return row.remark in (SAME_CORRECT, SAME_TIMES)
 
 
-def differing_conditions(before: Side, after: Side, synthetic_changed: bool) -> list[str]:
-    """Why two accuracies are not comparable, a reason each; none where they are.
-
-    Accuracies of different networks or recipes are comparable: that comparison is the purpose.
-    Those after more or fewer epochs are not.
-    """
-    old, new = before.results, after.results
-    reasons = _differing_data(old, new, synthetic_changed)
-    if old.parameters.recipe.epochs != new.parameters.recipe.epochs:
-        reasons.append(f"different number of epochs: {_epochs(old)} → {_epochs(new)}")
-    return reasons + _differing_holdout(old, new)
-
-
-def accuracy_row(
-    variant: str, before: Side, after: Side, synthetic_changed: bool, margin: float = MARGIN
-) -> Row:
+def accuracy_row(variant: str, before: Side, after: Side, margin: float = MARGIN) -> Row:
     """A variant's accuracy on both sides, with the interval of the difference.
 
-    `margin` is the difference in points below which two accuracies are equivalent.
+    `margin` is the difference in points below which two accuracies are equivalent. Accuracies of
+    different networks or recipes are comparable: that comparison is the purpose. Those after more
+    or fewer epochs are not.
     """
     old, new = before.results, after.results
     shown = (_networks(old, new), cells.accuracy(old), cells.accuracy(new))
-    reasons = differing_conditions(before, after, synthetic_changed)
+    reasons = [*_differing_data(old, new), *_differing_epochs(old, new)]
+    reasons += _differing_holdout(old, new)
     if reasons:
         return Row(variant, (*shown, NONE), NOT_COMPARABLE, "; ".join(reasons))
     if np.array_equal(before.correct, after.correct):  # the same networks: no interval is needed
@@ -93,7 +81,7 @@ def accuracy_row(
     return Row(variant, (*shown, _difference(difference)), comparison=comparison)
 
 
-def seconds_row(variant: str, before: Side, after: Side, synthetic_changed: bool) -> Row:
+def seconds_row(variant: str, before: Side, after: Side) -> Row:
     """A variant's seconds per epoch on both sides, compared only if measured in the same way."""
     old, new = before.results, after.results
     times = [[run.training.seconds_per_epoch for run in side.runs] for side in (old, new)]
@@ -106,7 +94,7 @@ def seconds_row(variant: str, before: Side, after: Side, synthetic_changed: bool
         ),
     )
     reasons = [
-        *_differing_data(old, new, synthetic_changed),
+        *_differing_data(old, new),
         *_differing_holdout(old, new),
         *_differing_devices(old, new),
     ]
@@ -142,15 +130,24 @@ def one_sided_row(variant: str, before: Side | None, after: Side | None) -> Row:
     return Row(variant, (side.results.network.name, old, new, NONE), word)
 
 
-def _differing_data(old: Results, new: Results, synthetic_changed: bool) -> list[str]:
+def _differing_data(old: Results, new: Results) -> list[str]:
     sources = (old.parameters.source, new.parameters.source)
     if sources[0] != sources[1]:
         return [f"different data: {sources[0]} → {sources[1]}"]
     if old.images != new.images:
         return [f"different data: {old.images:,} → {new.images:,} test images"]
-    if new.synthetic and synthetic_changed:
-        return ["different data: `data.synthetic` changed"]
+    if new.synthetic:  # CIFAR-10's images are always the same, however they are prepared
+        recorded = [results.runs[0].training.identity.data for results in (old, new)]
+        shared = min(map(len, recorded))  # trainings that read no test images have no hash of them
+        if not shared or recorded[0][:shared] != recorded[1][:shared]:
+            return ["different data: the recorded hashes of the synthetic images"]
     return []
+
+
+def _differing_epochs(old: Results, new: Results) -> list[str]:
+    if old.parameters.recipe.epochs == new.parameters.recipe.epochs:
+        return []
+    return [f"different number of epochs: {_epochs(old)} → {_epochs(new)}"]
 
 
 def _differing_holdout(old: Results, new: Results) -> list[str]:

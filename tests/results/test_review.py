@@ -78,20 +78,47 @@ NOTHING_VARIES = "nothing varies on either side, so there is no measure of noise
     ],
 )
 def test_accuracy(before: Side, after: Side, verdict: str, remark: str) -> None:
-    row = judged(review.accuracy_row("model", before, after, synthetic_changed=False))
+    row = judged(review.accuracy_row("model", before, after))
     assert (row.verdict, row.remark) == (verdict, remark)
     assert (row.cells[-1] == "–") == (verdict == "not comparable")
 
 
-def test_other_synthetic_images_are_other_data() -> None:
-    synthetic = side(source="synthetic")
-    row = review.accuracy_row("model", synthetic, synthetic, synthetic_changed=True)
-    assert (row.verdict, row.remark) == (
-        "not comparable",
-        "different data: `data.synthetic` changed",
-    )
-    row = review.accuracy_row("model", side(), side(), synthetic_changed=True)
-    assert row.verdict == "no difference seen"
+TRAIN, TEST, OTHER = "1" * 64, "2" * 64, "3" * 64
+
+
+def with_data(side: Side, *data: str) -> Side:
+    """The side as trained on arrays with these hashes."""
+    for run in side.results.runs:
+        run.training.identity.data[:] = data
+    return side
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "same"),
+    [
+        ((TRAIN,), (TRAIN,), True),
+        ((TRAIN,), (OTHER,), False),
+        ((TRAIN, TEST), (TRAIN, OTHER), False),
+        ((TRAIN, TEST), (TRAIN,), True),  # the second side did not read the test images
+        ((TRAIN,), (), False),  # not recorded
+        ((), (), False),
+    ],
+)
+def test_synthetic_images_are_the_same_only_if_the_runs_recorded_so(
+    before: tuple[str, ...], after: tuple[str, ...], same: bool
+) -> None:
+    old, new = (with_data(timed(15.0, 15.1, source="synthetic"), *data) for data in (before, after))
+    remark = "different data: the recorded hashes of the synthetic images"
+    for row, equal in (
+        (review.accuracy_row("model", old, new), "the same images classified correctly"),
+        (review.seconds_row("model", old, new), "the same times"),
+    ):
+        assert row.remark == (equal if same else remark)
+
+
+def test_the_images_of_cifar10_are_the_same_however_they_are_prepared() -> None:
+    other = with_data(side(subtract_pixel_mean=False), OTHER)
+    assert review.accuracy_row("model", side(), other).verdict == "no difference seen"
 
 
 def timed(*seconds: float, **options: Any) -> Side:
@@ -139,14 +166,14 @@ def timed(*seconds: float, **options: Any) -> Side:
 )
 def test_seconds(after: Side, verdict: str, remark: str) -> None:
     before = timed(15.0, 15.1, 15.2)
-    row = judged(review.seconds_row("model", before, after, synthetic_changed=False))
+    row = judged(review.seconds_row("model", before, after))
     assert (row.verdict, row.remark) == (verdict, remark)
 
 
 def test_times_with_other_environment_variables_are_not_compared() -> None:
     before, after = timed(15.0, 15.1), timed(12.0, 12.1)
     after.results.runs[1].training.identity.environment["OMP_NUM_THREADS"] = "1"
-    row = judged(review.seconds_row("model", before, after, synthetic_changed=False))
+    row = judged(review.seconds_row("model", before, after))
     assert row.verdict == "not comparable"
     assert row.remark == "different environment variables, e.g. the number of threads"
 
@@ -159,27 +186,27 @@ def test_code_of_all_seeds_is_compared() -> None:
 
 
 def test_the_difference_of_times_is_that_of_the_means_shown() -> None:
-    row = review.seconds_row("model", timed(10.0, 10.0, 40.0), timed(15.0), synthetic_changed=False)
+    row = review.seconds_row("model", timed(10.0, 10.0, 40.0), timed(15.0))
     assert row.cells[1:] == ("20.00 (3 seeds)", "15.00 (1 seed)", "−5.00")
 
 
 def test_times_without_any_spread_get_no_verdict() -> None:
     before, after = timed(10.0, 10.0), timed(10.001, 10.001)
-    row = judged(review.seconds_row("model", before, after, synthetic_changed=False))
+    row = judged(review.seconds_row("model", before, after))
     assert (row.cells[-1], row.verdict, row.remark) == ("+0.00", "no verdict", NOTHING_VARIES)
 
 
 def test_a_wide_margin_makes_more_results_equivalent() -> None:
     for margin, word in ((0.5, "no difference seen"), (2.0, "equivalent")):
         after = side(accuracy=91.9)
-        row = review.accuracy_row("model", side(), after, synthetic_changed=False, margin=margin)
+        row = review.accuracy_row("model", side(), after, margin=margin)
         assert judged(row).verdict == word
 
 
 def test_the_tables_of_a_review_are_corrected_together() -> None:
     def times(*seconds: float) -> Row:
         before = timed(15.0, 15.1, 15.2)
-        return review.seconds_row("model", before, timed(*seconds), synthetic_changed=False)
+        return review.seconds_row("model", before, timed(*seconds))
 
     faster = times(14.4, 14.5, 14.7)
     assert judged(faster).verdict == "better"
@@ -197,5 +224,5 @@ def test_the_seeds_to_add_are_those_that_are_missing(seeds: list[int], added: st
         runs = [make_run(seed=seed, accuracy=accuracy, images=1000) for seed in seeds]
         return Side(results_of(runs), side(len(seeds), accuracy).correct)
 
-    row = judged(review.accuracy_row("model", few(91.5), few(91.9), synthetic_changed=False))
+    row = judged(review.accuracy_row("model", few(91.5), few(91.9)))
     assert row.remark.endswith(f"; train more: `dvc exp run -S 'seeds={added}'`")
