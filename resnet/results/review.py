@@ -26,6 +26,16 @@ from resnet.results.verdicts import (
 )
 
 NOT_COMPARABLE = "not comparable"
+CONDITIONS = {  # of a time: a name, and the field of the device; precision is a parameter
+    "device": "name",
+    "processor": "processor",
+    "backend": "backend",
+    "precision": "",
+    "float32_products": "float32_products",
+    "xla": "xla",
+    "determinism": "deterministic",
+}
+ENVIRONMENT = "environment variables, e.g. the number of threads"
 SAME_CORRECT, SAME_TIMES = "the same images classified correctly", "the same times"
 
 
@@ -102,6 +112,8 @@ def seconds_row(variant: str, before: Side, after: Side) -> Row:
         return Row(variant, (*shown, NONE), NOT_COMPARABLE, "; ".join(reasons))
     if times[0] == times[1]:
         return Row(variant, (*shown, _signed(0.0)), NO_DIFFERENCE, SAME_TIMES)
+    if reasons := _several_devices(new):  # and of old, which has the same
+        return Row(variant, (*shown, NONE), NOT_COMPARABLE, "; ".join(reasons))
     seeds = _seeds(old, new)
     if min(map(len, seeds)) == 1:
         gain = _signed(means[1] - means[0])
@@ -158,28 +170,34 @@ def _differing_holdout(old: Results, new: Results) -> list[str]:
 
 
 def _differing_devices(old: Results, new: Results) -> list[str]:
-    pairs = {
-        "device": (cells.device(old), cells.device(new)),
-        "processor": (_joined(old, "processor"), _joined(new, "processor")),
-        "backend": (_joined(old, "backend"), _joined(new, "backend")),
-        "precision": (old.parameters.precision, new.parameters.precision),
-        "float32_products": (_joined(old, "float32_products"), _joined(new, "float32_products")),
-        "xla": (_joined(old, "xla"), _joined(new, "xla")),
-        "determinism": (_joined(old, "deterministic"), _joined(new, "deterministic")),
-    }
-    shown = [
-        f"different {name}: {markdown.code(was)} → {markdown.code(now)}"
-        for name, (was, now) in pairs.items()
+    before, after = _conditions(old), _conditions(new)
+    reasons = [
+        f"different {name}: {_shown(was)} → {_shown(now)}"
+        for name, was, now in zip(CONDITIONS, before, after, strict=True)
         if was != now
     ]
-    was, now = (_environments(side) for side in (old, new))
-    if was != now:
-        shown.append("different environment variables, e.g. the number of threads")
-    return shown
+    if _environments(old) != _environments(new):
+        reasons.append(f"different {ENVIRONMENT}")
+    return reasons
 
 
-def _joined(results: Results, key: str) -> str:
-    return " and ".join(sorted(results.distinct(key)))
+def _several_devices(results: Results) -> list[str]:
+    """Why the mean over the seeds depends on how many of them ran where, not on the code alone."""
+    found = zip(CONDITIONS, _conditions(results), strict=True)
+    reasons = [f"more than one {name}: {_shown(of)}" for name, of in found if len(of) > 1]
+    if len(_environments(results)) > 1:
+        reasons.append(f"more than one set of {ENVIRONMENT}")
+    return reasons
+
+
+def _conditions(results: Results) -> list[list[str]]:
+    """The values that the seeds have of each of CONDITIONS."""
+    precision: list[str] = [results.parameters.precision]
+    return [sorted(results.distinct(key)) if key else precision for key in CONDITIONS.values()]
+
+
+def _shown(values: Sequence[str]) -> str:
+    return " and ".join(markdown.code(value) if value else "not recorded" for value in values)
 
 
 def _environments(results: Results) -> set[tuple[tuple[str, str | None], ...]]:

@@ -1,10 +1,12 @@
 """The rows of a review: which results are compared, and with what verdict."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from resnet.device import Device
 from resnet.results import review
 from resnet.results.review import Row, Side
 from resnet.results.review_page import Code, differing_code
@@ -161,6 +163,27 @@ def timed(*seconds: float, **options: Any) -> Side:
             "not comparable",
             "different precision: `float32` → `bfloat16`",
         ),
+        (
+            timed(12.0, device=make_device(xla=False)),
+            "not comparable",
+            "different xla: `True` → `False`",
+        ),
+        (
+            timed(12.0, device=make_device(deterministic=True)),
+            "not comparable",
+            "different determinism: `False` → `True`",
+        ),
+        (
+            timed(12.0, device=make_device(processor="")),
+            "not comparable",
+            "different processor: `some processor` → not recorded",
+        ),
+        (
+            timed(12.0, holdout=HELD_OUT),
+            "not comparable",
+            "different hold-out: no hold-out (last epoch) → best epoch on a held-out 0.1 of the "
+            "training set",
+        ),
         (timed(12.0, source="synthetic"), "not comparable", "different data: cifar10 → synthetic"),
     ],
 )
@@ -168,6 +191,53 @@ def test_seconds(after: Side, verdict: str, remark: str) -> None:
     before = timed(15.0, 15.1, 15.2)
     row = judged(review.seconds_row("model", before, after))
     assert (row.verdict, row.remark) == (verdict, remark)
+
+
+def on(*devices: Device) -> Side:
+    """A side with a seed on each of these devices; an A100 takes 15 seconds, any other 12."""
+    runs = [
+        make_run(seed=seed, device=device, seconds=15.0 if device.name == "A100" else 12.0)
+        for seed, device in enumerate(devices)
+    ]
+    return Side(results_of(runs), side(len(devices)).correct)
+
+
+A100, H100 = make_device("A100"), make_device("H100")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "remark"),
+    [
+        # as many seconds on each device, so that the means differ by the shares alone
+        ([*[A100] * 7, H100], [A100, *[H100] * 7], "more than one device: `A100` and `H100`"),
+        ([A100, H100], [H100, A100], "more than one device: `A100` and `H100`"),
+        ([A100, A100], [A100, H100], "different device: `A100` → `A100` and `H100`"),
+        (
+            [A100, replace(A100, processor="")],
+            [A100, A100, replace(A100, processor="")],
+            "more than one processor: not recorded and `some processor`",
+        ),
+    ],
+)
+def test_times_are_not_compared_where_the_seeds_of_a_side_ran_in_several_ways(
+    before: list[Device], after: list[Device], remark: str
+) -> None:
+    row = judged(review.seconds_row("model", on(*before), on(*after)))
+    assert (row.verdict, row.remark) == ("not comparable", remark)
+
+
+def test_the_same_times_are_the_same_on_several_devices() -> None:
+    row = review.seconds_row("model", on(A100, H100), on(A100, H100))
+    assert row.remark == "the same times"
+
+
+def test_times_with_several_environments_within_a_side_are_not_compared() -> None:
+    sides = timed(15.0, 15.1), timed(12.0, 12.1)
+    for each in sides:
+        each.results.runs[1].training.identity.environment["OMP_NUM_THREADS"] = "1"
+    row = judged(review.seconds_row("model", *sides))
+    several = "more than one set of environment variables, e.g. the number of threads"
+    assert (row.verdict, row.remark) == ("not comparable", several)
 
 
 def test_times_with_other_environment_variables_are_not_compared() -> None:
