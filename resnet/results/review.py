@@ -85,9 +85,11 @@ def accuracy_row(variant: str, before: Side, after: Side, margin: float = MARGIN
     seeds = _seeds(old, new)
     if min(map(len, seeds)) == 1:
         difference = images_difference(before.correct, after.correct)
-        return Row(variant, (*shown, _difference(difference)), NO_VERDICT, more_seeds(*seeds))
+        return Row(
+            variant, (*shown, _difference(difference)), NO_VERDICT, more_seeds(variant, *seeds)
+        )
     difference = accuracy_difference(before.correct, after.correct)
-    comparison = Comparison(difference, good=1, margin=margin, advice=more_seeds(*seeds))
+    comparison = Comparison(difference, good=1, margin=margin, advice=more_seeds(variant, *seeds))
     return Row(variant, (*shown, _difference(difference)), comparison=comparison)
 
 
@@ -117,9 +119,9 @@ def seconds_row(variant: str, before: Side, after: Side) -> Row:
     seeds = _seeds(old, new)
     if min(map(len, seeds)) == 1:
         gain = _signed(means[1] - means[0])
-        return Row(variant, (*shown, gain), NO_VERDICT, more_seeds(*seeds))
+        return Row(variant, (*shown, gain), NO_VERDICT, more_seeds(variant, *seeds))
     difference = mean_difference(*times)
-    comparison = Comparison(difference, good=-1, advice=more_seeds(*seeds))
+    comparison = Comparison(difference, good=-1, advice=more_seeds(variant, *seeds))
     return Row(variant, (*shown, _difference(difference)), comparison=comparison)
 
 

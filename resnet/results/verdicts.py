@@ -12,10 +12,12 @@ comparisons with one that is not rejected, and that is the factor of a p value (
 doi:10.1080/01621459.1986.10478341).
 """
 
+import shlex
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from resnet.results import markdown
 from resnet.results.intervals import Difference
 
 LEVEL = 0.05
@@ -66,7 +68,7 @@ def judge(comparisons: Sequence[Comparison]) -> list[Verdict]:
     ]
 
 
-def more_seeds(*sides: Collection[int]) -> str:
+def more_seeds(variant: str, *sides: Collection[int]) -> str:
     """What to do where a side has too few seeds to see much; empty where both have enough."""
     fewest = min(map(len, sides))
     if fewest >= ENOUGH_SEEDS:
@@ -80,7 +82,9 @@ def more_seeds(*sides: Collection[int]) -> str:
         if fewest == 1
         else "two seeds show only large differences"
     )
-    return f"{why}; train more: `dvc exp run -S 'seeds=[{','.join(map(str, sorted(seeds)))}]'`"
+    override = f"'seeds=[{','.join(map(str, sorted(seeds)))}]'"
+    target = shlex.quote(f"evaluate@{variant}")  # without one, every listed variant is trained
+    return f"{why}; train more: {markdown.code(f'dvc exp run -S {override} {target}')}"
 
 
 def agreement(difference: Difference, margin: float = MARGIN) -> str:

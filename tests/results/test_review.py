@@ -35,8 +35,9 @@ def judged(row: Row) -> Row:
     return found
 
 
-ONE_SEED = "one seed does not show how seeds vary; train more: `dvc exp run -S 'seeds=[0,1,2]'`"
-TWO_SEEDS = "two seeds show only large differences; train more: `dvc exp run -S 'seeds=[0,1,2]'`"
+TRAIN_MORE = "train more: `dvc exp run -S 'seeds=[0,1,2]' evaluate@model`"
+ONE_SEED = f"one seed does not show how seeds vary; {TRAIN_MORE}"
+TWO_SEEDS = f"two seeds show only large differences; {TRAIN_MORE}"
 NOTHING_VARIES = "nothing varies on either side, so there is no measure of noise"
 
 
@@ -295,4 +296,10 @@ def test_the_seeds_to_add_are_those_that_are_missing(seeds: list[int], added: st
         return Side(results_of(runs), side(len(seeds), accuracy).correct)
 
     row = judged(review.accuracy_row("model", few(91.5), few(91.9)))
-    assert row.remark.endswith(f"; train more: `dvc exp run -S 'seeds={added}'`")
+    assert row.remark.endswith(f"; train more: `dvc exp run -S 'seeds={added}' evaluate@model`")
+
+
+def test_a_command_is_harmless_with_any_variants_name() -> None:
+    """The name is that of a file, which a pull request chooses."""
+    row = review.accuracy_row("a; rm x` @b", side(1), side(1, accuracy=95))
+    assert row.remark.endswith("``dvc exp run -S 'seeds=[0,1,2]' 'evaluate@a; rm x` @b'``")
