@@ -33,10 +33,10 @@ def report(
     results = read_results(networks, store, stale)
     # results of another network than params.yaml has now are in the row of their own
     networks = {**networks, **{name: each.network for name, each in results.items()}}
-    published = store.published()
+    quoted = store.published()
     histories = {name: store.histories(name, each) for name, each in results.items()}
     counts = {name: store.confusion(name, each) for name, each in list(results.items())[:1]}
-    built = tables.build(networks, results, published, store.published_results())
+    built = tables.build(networks, results, quoted, store.published_results())
     curves = {
         f"learning-curves/{name}": plots.curves(name, each, histories[name])
         for name, each in results.items()
@@ -46,7 +46,7 @@ def report(
         for name, frame in {
             **curves,
             "rates": plots.rates(results, histories),
-            "speed": plots.speed(results, published),
+            "speed": plots.speed(results, quoted),
             "not_comparable": plots.not_comparable(results),
             "confusion": plots.confusion(results, counts),
         }.items()

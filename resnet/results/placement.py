@@ -1,10 +1,9 @@
 """Which variant is in which row beside a published result: network and recipe must be the same."""
 
-from collections.abc import Collection, Mapping
-
-import pandas as pd
+from collections.abc import Collection, Mapping, Sequence
 
 from resnet.results.metrics import Results
+from resnet.results.published import Quoted
 from resnet.results.recipes import recognize
 from resnet.variant import Network
 
@@ -30,9 +29,9 @@ def original_rows(
     return rows
 
 
-def paper_rows(networks: Networks, full: AllResults, published: pd.DataFrame) -> dict[str, str]:
+def paper_rows(networks: Networks, full: AllResults, quoted: Sequence[Quoted]) -> dict[str, str]:
     """The variant in the row of each of the papers' networks: of their form and recipe."""
-    available = set(published[published["paper_form"] == "paper"]["network"])
+    available = {row["network"] for row in quoted if row["paper_form"] == "paper"}
     rows: dict[str, str] = {}
     for name in sorted(networks, key=lambda name: (name != networks[name].family, name == "model")):
         network = networks[name]

@@ -12,6 +12,7 @@ import pandas as pd
 
 from resnet.results import cells, labels
 from resnet.results.metrics import Results
+from resnet.results.published import Quoted
 from resnet.results.recipes import recognize
 from resnet.variant import Network
 
@@ -76,7 +77,7 @@ def rates(results: AllResults, histories: Histories) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(RATES))
 
 
-def speed(results: AllResults, published: pd.DataFrame) -> pd.DataFrame:
+def speed(results: AllResults, quoted: Sequence[Quoted]) -> pd.DataFrame:
     """Accuracy and seconds per epoch: of every full run on CIFAR-10, then the published ones.
 
     The papers published no times. Those of their networks that are not ours are left out.
@@ -86,10 +87,10 @@ def speed(results: AllResults, published: pd.DataFrame) -> pd.DataFrame:
         for name, each in results.items()
         if _group(each) is None
     ]
-    for row in published.to_dict("records"):
+    for row in quoted:
         for origin, accuracy, seconds in (
             (ORIGINAL, row["original_accuracy"], row["original_seconds_per_epoch"]),
-            (PAPER, row["paper_accuracy"] if row["paper_form"] == "paper" else "-", None),
+            (PAPER, row["paper_accuracy"] if row["paper_form"] == "paper" else "-", "-"),
         ):
             if value := re.match(r"[\d.]+", accuracy):  # without the spread
                 rows.append(
@@ -97,7 +98,7 @@ def speed(results: AllResults, published: pd.DataFrame) -> pd.DataFrame:
                         "network": row["network"],
                         "origin": origin,
                         "accuracy": value[0],
-                        "seconds_per_epoch": seconds,
+                        "seconds_per_epoch": seconds if seconds.isdecimal() else None,
                     }
                 )
     names = [row["network"] for row in rows]

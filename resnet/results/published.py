@@ -10,8 +10,6 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-import pandas as pd
-
 from resnet.errors import BenchmarkError
 from resnet.schema import short_repr
 
@@ -30,11 +28,12 @@ CELLS = {  # column to a pattern
     "accuracy": r"\d{1,2}\.\d+|-|NA",  # in percent
     "std": r"\d\.\d+|-",  # sample standard deviation over the runs, in points
     "runs": r"[1-9]\d*|not stated|-",
-    "seconds_per_epoch": r"\d+|-|NA",
+    "seconds_per_epoch": r"[1-9]\d*|-|NA",
     "source": r".+",
 }
 COLUMNS = tuple(CELLS)
 MEASURED = ("form", "recipe", "augmentation", "protocol", "statistic", "runs")
+Quoted = Mapping[str, str]  # a row of the original's tables, by column
 
 
 @dataclass(frozen=True)
@@ -88,13 +87,13 @@ def results(rows: Iterable[Mapping[str, str]]) -> list[Published]:
     ]
 
 
-def quoted(rows: Sequence[Mapping[str, str]]) -> pd.DataFrame:
-    """The original's tables, a row per network, all strings: its results and those it quotes.
+def quoted(rows: Sequence[Mapping[str, str]]) -> list[Quoted]:
+    """The original's tables, a row per network: its results and those it quotes.
 
     `-` where there is none, `NA` where there can be none.
     """
     papers = {row["network"]: row for row in rows if row["origin"] == "papers"}
-    found = [
+    return [
         {
             "network": row["network"],
             "version": row["version"],
@@ -108,7 +107,6 @@ def quoted(rows: Sequence[Mapping[str, str]]) -> pd.DataFrame:
         for row in rows
         if row["origin"] == "original"
     ]
-    return pd.DataFrame(found)
 
 
 def _with_spread(row: Mapping[str, str] | None) -> str:

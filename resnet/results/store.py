@@ -30,7 +30,7 @@ from resnet.errors import BenchmarkError
 from resnet.files import replaced
 from resnet.results import published
 from resnet.results.metrics import Metrics, Provenance, Results, parse
-from resnet.results.published import Published
+from resnet.results.published import Published, Quoted
 from resnet.results.scores import Correct
 from resnet.results.summary import summarize
 from resnet.schema import Schema, short_repr
@@ -163,8 +163,8 @@ class Store:
             )
         return frame
 
-    def published(self) -> pd.DataFrame:
-        """The original's tables with the results that they quote, a row per network, all strings.
+    def published(self) -> list[Quoted]:
+        """The original's tables with the results that they quote, a row per network.
 
         `-` where there is none, `NA` where there can be none.
         """

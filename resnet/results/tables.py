@@ -6,11 +6,9 @@ network and the recipe are the same.
 
 import re
 import textwrap
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-
-import pandas as pd
 
 from resnet.results import agreement, cells, markdown, notes
 from resnet.results.metrics import Results
@@ -21,10 +19,8 @@ from resnet.results.placement import (
     original_rows,
     paper_rows,
 )
-from resnet.results.published import Published
+from resnet.results.published import Published, Quoted
 from resnet.results.recipes import recognize
-
-PublishedRow = Mapping[Hashable, str]  # a row of metrics/published.csv
 
 PAPER_MARKS = dict.fromkeys(("ResNet110v1", "ResNet164v1", "ResNet110v2", "ResNet1001v2"), "[2]")
 WIDTH = 140  # columns of a terminal
@@ -59,12 +55,12 @@ class Table:
 def build(
     networks: Networks,
     results: AllResults,
-    published: pd.DataFrame,
+    quoted: Sequence[Quoted],
     references: Sequence[Published] = (),
 ) -> list[Table]:
     """Every table of the page, in order.
 
-    `published` has the original's tables, all strings. Our results say whether they agree with
+    `quoted` has the original's tables. Our results say whether they agree with
     those of `references` that they are comparable with. The four tables with published results are
     always there, the others only if they have rows.
     """
@@ -76,25 +72,25 @@ def build(
         if name not in synthetic and recognize(run.parameters).short
     }
     full = {name: run for name, run in found.items() if name not in {**synthetic, **short}}
-    original = original_rows(networks, found, set(published["network"]))
-    paper = paper_rows(networks, full, published)
+    original = original_rows(networks, found, {row["network"] for row in quoted})
+    paper = paper_rows(networks, full, quoted)
     placed = {*original.values(), *paper.values(), *synthetic, *short}
     further = [name for name in networks if name not in placed]
     variants = partial(_variants, networks, references)
     beside_published = partial(_published, full, references)
     tables = [
         variants("Further variants", further, full),
-        beside_published("ResNet v1", _rows(published, "1"), original, _beside_original),
-        beside_published("ResNet v2", _rows(published, "2"), original, _beside_original),
+        beside_published("ResNet v1", _rows(quoted, "1"), original, _beside_original),
+        beside_published("ResNet v2", _rows(quoted, "2"), original, _beside_original),
         beside_published(
             "ResNet v1, the paper's form and recipe",
-            _rows(published, "1", with_paper=True),
+            _rows(quoted, "1", with_paper=True),
             paper,
             _beside_paper,
         ),
         beside_published(
             "ResNet v2, the paper's form and recipe",
-            _rows(published, "2", with_paper=True),
+            _rows(quoted, "2", with_paper=True),
             paper,
             _beside_paper,
         ),
@@ -139,21 +135,23 @@ def plain(tables: Sequence[Table]) -> str:
     return "\n\n".join(blocks).replace("**", "").replace("`", "")
 
 
-def _rows(published: pd.DataFrame, version: str, with_paper: bool = False) -> list[PublishedRow]:
+def _rows(quoted: Sequence[Quoted], version: str, with_paper: bool = False) -> list[Quoted]:
     """The published rows of a version of the network, all or those with a paper's accuracy."""
-    chosen = published["version"] == version
-    if with_paper:
-        chosen &= ~published["paper_accuracy"].isin(["-", NOT_BUILDABLE])
-    return list(published[chosen].to_dict("records"))
+    return [
+        row
+        for row in quoted
+        if row["version"] == version
+        and not (with_paper and row["paper_accuracy"] in ("-", NOT_BUILDABLE))
+    ]
 
 
 def _published(
     full: AllResults,
     references: Sequence[Published],
     title: str,
-    published: Sequence[PublishedRow],
+    published: Sequence[Quoted],
     variants: Mapping[str, str],
-    cells_of: Callable[[PublishedRow, str, Results | None], dict[str, str]],
+    cells_of: Callable[[Quoted, str, Results | None], dict[str, str]],
 ) -> Table:
     """A table with a row per published network; `variants` has the variant for each network."""
     networks = [row["network"] for row in published]
@@ -187,7 +185,7 @@ def _variants(
     return Table(title, _with_setup(rows, names, found), above, _below(found))
 
 
-def _beside_original(row: PublishedRow, model: str, results: Results | None) -> dict[str, str]:
+def _beside_original(row: Quoted, model: str, results: Results | None) -> dict[str, str]:
     """A row of the original's tables, with our result beside it."""
     ours = cells.ours(results, NOT_BUILDABLE if row["n"] == NOT_BUILDABLE else NONE)
     mark = " [1]" if row["version"] == "2" else ""
@@ -205,7 +203,7 @@ def _beside_original(row: PublishedRow, model: str, results: Results | None) -> 
     return {column: NONE if cell == "-" else cell for column, cell in found.items()}
 
 
-def _beside_paper(row: PublishedRow, model: str, results: Results | None) -> dict[str, str]:
+def _beside_paper(row: Quoted, model: str, results: Results | None) -> dict[str, str]:
     """A row of the papers' tables, with our result beside it."""
     network = row["network"]
     ours = cells.ours(results, NONE if row["paper_form"] == "paper" else NOT_BUILDABLE)

@@ -2,13 +2,12 @@
 
 from typing import Any
 
-import pandas as pd
 import pytest
 from scipy import stats
 
 from resnet.results import agreement, tables
 from resnet.results.notes import OTHERS, OTHERS_COLUMN
-from resnet.results.published import Published
+from resnet.results.published import Published, Quoted
 from resnet.results.store import Store
 from resnet.variant import Augment, Network
 from tests.support.checkout import ROOT
@@ -106,7 +105,7 @@ def test_a_median_counts_as_one_run(references: list[Published]) -> None:
 
 
 def test_the_words_are_beside_the_published_results_in_the_tables(
-    published: pd.DataFrame, references: list[Published]
+    published: list[Quoted], references: list[Published]
 ) -> None:
     options: dict[str, dict[str, Any]] = {
         "model": {"network": V1},

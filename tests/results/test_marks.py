@@ -1,15 +1,14 @@
 """The marks of results that are to be read with care, and the lines that explain them."""
 
-import pandas as pd
-
 from resnet.results import notes, tables
+from resnet.results.published import Quoted
 from resnet.training.record import Change, Start
 from resnet.variant import Network
 from tests.support.results import TEST_SET, make_parameters, make_run, results_of
 from tests.support.tables import LISTED, THREE_SEEDS, build, cell
 
 
-def test_an_epoch_chosen_on_the_test_set_is_marked_and_explained(published: pd.DataFrame) -> None:
+def test_an_epoch_chosen_on_the_test_set_is_marked_and_explained(published: list[Quoted]) -> None:
     for changes, title in (
         ({}, "ResNet v1"),
         ({"changes": {"epochs": 5}}, "Short runs"),
@@ -27,7 +26,7 @@ def test_an_epoch_chosen_on_the_test_set_is_marked_and_explained(published: pd.D
 
 
 def test_a_training_that_was_not_watched_or_changed_conditions_says_so(
-    published: pd.DataFrame,
+    published: list[Quoted],
 ) -> None:
     change = Change(key="environment.OMP_NUM_THREADS", before="2", after=None)
     starts = [Start(epoch=1, changes=[]), Start(epoch=9, changes=[change])]

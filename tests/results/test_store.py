@@ -219,6 +219,7 @@ REST = next(
         ("92.16", "92,16", "line 2: network is '1'"),
         ("92.16", "ninety", "line 2: accuracy is 'ninety'"),
         ("92.16", "-", "line 2: form is original without an accuracy: must be -"),
+        (",1,35,", ",1,0,", "line 2: seconds_per_epoch is '0': must match [1-9]"),
         (ROW, "ResNet32v1,3,5,original", "line 3: version is '3'"),
         (ROW, "ResNet32v1,1,4,original", "but version 1 with n 4 is ResNet26v1"),
         (ROW, "ResNet32v1,1,0,original", "line 3: n is '0'"),

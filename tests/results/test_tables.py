@@ -3,10 +3,10 @@
 import random
 from typing import Any
 
-import pandas as pd
 import pytest
 
 from resnet.results import notes, tables
+from resnet.results.published import Quoted
 from resnet.results.store import Store
 from resnet.variant import Network
 from tests.support.checkout import ROOT
@@ -43,13 +43,12 @@ ORIGINAL = {
 PAPERS = tuple(f"ResNet {version}, the paper's form and recipe" for version in ("v1", "v2"))
 
 
-def test_the_published_results_are_the_originals(published: pd.DataFrame) -> None:
+def test_the_published_results_are_the_originals(published: list[Quoted]) -> None:
     columns = ["n", "original_accuracy", "original_seconds_per_epoch", "paper_accuracy"]
     assert {
-        row["network"]: tuple(row[column] for column in columns)
-        for row in published.to_dict("records")
+        row["network"]: tuple(row[column] for column in columns) for row in published
     } == ORIGINAL
-    for row in published.to_dict("records"):
+    for row in published:
         assert row["network"].endswith(f"v{row['version']}")
         if row["n"] != "NA":
             network = Network.model_validate({"version": int(row["version"]), "n": int(row["n"])})
@@ -60,7 +59,7 @@ def test_the_published_results_are_the_originals(published: pd.DataFrame) -> Non
 
 
 def test_every_network_of_the_original_has_a_row_where_nothing_is_trained(
-    published: pd.DataFrame,
+    published: list[Quoted],
 ) -> None:
     built = rows(build(published, LISTED))
     assert list(built) == ["ResNet v1", "ResNet v2", *PAPERS]
@@ -84,7 +83,7 @@ def test_every_network_of_the_original_has_a_row_where_nothing_is_trained(
     assert other_networks == {"ResNet1001v1", "ResNet164v1", "ResNet110v2"}
 
 
-def test_model_is_in_the_row_of_its_network(published: pd.DataFrame) -> None:
+def test_model_is_in_the_row_of_its_network(published: list[Quoted]) -> None:
     assert rows(build(published, LISTED, model={}))["ResNet v1"][0] == {
         "Model": "ResNet20v1 (model)",
         "n": "3",
@@ -99,7 +98,7 @@ def test_model_is_in_the_row_of_its_network(published: pd.DataFrame) -> None:
 
 
 def test_model_is_in_another_networks_row_where_no_listed_section_is(
-    published: pd.DataFrame,
+    published: list[Quoted],
 ) -> None:
     built = build(published, {"model": Network(version=1, n=9)}, model={})
     assert cell(built, "ResNet v1", "ResNet56v1 (model)", "Accuracy %") == THREE_SEEDS
@@ -112,7 +111,7 @@ def test_model_is_in_another_networks_row_where_no_listed_section_is(
     ids=["already listed", "not the original's"],
 )
 def test_model_is_a_further_variant_where_it_has_no_row(
-    published: pd.DataFrame, network: Network
+    published: list[Quoted], network: Network
 ) -> None:
     networks = {**LISTED, "model": network}
     built = build(published, networks, model={"accuracy": 91.0}, ResNet56v1={"accuracy": 92.0})
@@ -148,7 +147,7 @@ BOTTLENECKS = Network(version=1, n=27, form="paper")  # in the paper, unlike her
     ],
 )
 def test_a_result_is_beside_published_ones_of_its_network_and_recipe_only(
-    published: pd.DataFrame,
+    published: list[Quoted],
     name: str,
     network: Network,
     recipe: str,
@@ -172,7 +171,7 @@ def test_a_result_is_beside_published_ones_of_its_network_and_recipe_only(
 
 
 def test_sections_with_a_suffix_are_further_variants_trained_or_not(
-    published: pd.DataFrame,
+    published: list[Quoted],
 ) -> None:
     networks = {
         **LISTED,
@@ -188,14 +187,14 @@ def test_sections_with_a_suffix_are_further_variants_trained_or_not(
 SHORT = {"changes": {"epochs": 12}}
 
 
-def test_short_runs_have_a_table_with_their_epochs(published: pd.DataFrame) -> None:
+def test_short_runs_have_a_table_with_their_epochs(published: list[Quoted]) -> None:
     built = build(published, LISTED, model=SHORT, ResNet32v1={})
     assert cell(built, "Short runs", "model", "Epochs") == "12 of 200"
     assert cell(built, "ResNet v1", "ResNet20v1", "Accuracy %") == "–"
     assert cell(built, "ResNet v1", "ResNet32v1", "Accuracy %") == THREE_SEEDS
 
 
-def test_a_short_section_leaves_its_row_to_a_full_model(published: pd.DataFrame) -> None:
+def test_a_short_section_leaves_its_row_to_a_full_model(published: list[Quoted]) -> None:
     networks = {"model": LISTED["model"], "ResNet20v1": LISTED["model"]}
     built = build(published, networks, model={"accuracy": 91.0}, ResNet20v1=SHORT)
     assert cell(built, "ResNet v1", "ResNet20v1 (model)", "Accuracy %") == "91.00 ± 0.21 (3 seeds)"
@@ -204,7 +203,7 @@ def test_a_short_section_leaves_its_row_to_a_full_model(published: pd.DataFrame)
 
 @pytest.mark.parametrize("recipe", ["original", "paper"])
 def test_more_epochs_than_the_recipe_are_another_recipe(
-    published: pd.DataFrame, recipe: str
+    published: list[Quoted], recipe: str
 ) -> None:
     changes = {"recipe": recipe, "changes": {"epochs": 400}}
     built = build(published, LISTED, ResNet32v1=changes)
@@ -216,7 +215,7 @@ def test_more_epochs_than_the_recipe_are_another_recipe(
     assert not any("91.50" in text for row in others for text in row.values())
 
 
-def test_seeds_trained_on_two_backends_name_both(published: pd.DataFrame) -> None:
+def test_seeds_trained_on_two_backends_name_both(published: list[Quoted]) -> None:
     jax = {"keras": "3.15.1", "jax": "0.10.2"}
     runs = [
         make_run(seed=0, device=make_device(float32_products="tf32"), versions=VERSIONS),
@@ -230,7 +229,7 @@ def test_seeds_trained_on_two_backends_name_both(published: pd.DataFrame) -> Non
     assert device == "NVIDIA H100 80GB HBM3 and TPU"
 
 
-def test_synthetic_results_have_a_table_with_a_warning(published: pd.DataFrame) -> None:
+def test_synthetic_results_have_a_table_with_a_warning(published: list[Quoted]) -> None:
     built = build(
         published, LISTED, model={"source": "synthetic", "changes": {"epochs": 3}}, ResNet32v1={}
     )
@@ -244,7 +243,7 @@ def test_synthetic_results_have_a_table_with_a_warning(published: pd.DataFrame) 
 
 
 def test_each_of_many_results_is_once_in_the_right_table_with_its_number_of_seeds(
-    published: pd.DataFrame,
+    published: list[Quoted],
 ) -> None:
     networks = {
         **LISTED,
@@ -292,7 +291,7 @@ def test_each_of_many_results_is_once_in_the_right_table_with_its_number_of_seed
 
 
 def test_what_rows_share_is_one_line_and_what_they_do_not_is_a_column(
-    published: pd.DataFrame,
+    published: list[Quoted],
 ) -> None:
     alike = build(published, LISTED, model={}, ResNet32v1={})[0]
     libraries = "TensorFlow 2.21.0, Keras 3.15.1"
@@ -315,7 +314,7 @@ def test_what_rows_share_is_one_line_and_what_they_do_not_is_a_column(
     ]
 
 
-def test_every_note_is_referred_to_and_every_mark_has_a_note(published: pd.DataFrame) -> None:
+def test_every_note_is_referred_to_and_every_mark_has_a_note(published: list[Quoted]) -> None:
     page = tables.page(build(published, LISTED))
     body, numbered = page.split("## Notes")
     reading = body.split("## ")[0]
@@ -331,7 +330,7 @@ def test_every_note_is_referred_to_and_every_mark_has_a_note(published: pd.DataF
     assert marked == {"ResNet110v1", "ResNet164v1", "ResNet110v2", "ResNet1001v2"}
 
 
-def test_a_device_name_cannot_break_the_table(published: pd.DataFrame) -> None:
+def test_a_device_name_cannot_break_the_table(published: list[Quoted]) -> None:
     built = build(published, LISTED, model={"device": make_device("A | B\nC")})
     assert "| A \\| B C |" in tables.page(built).replace("  ", "")
 
@@ -340,13 +339,13 @@ def test_a_device_name_cannot_break_the_table(published: pd.DataFrame) -> None:
     ("seconds", "text"), [(0.4567, "0.46"), (9.876, "9.88"), (15.26, "15.3"), (1234.5, "1234")]
 )
 def test_seconds_have_three_digits_or_all_before_the_point(
-    published: pd.DataFrame, seconds: float, text: str
+    published: list[Quoted], seconds: float, text: str
 ) -> None:
     built = build(published, LISTED, ResNet32v1={"seconds": seconds})
     assert cell(built, "ResNet v1", "ResNet32v1", "s/epoch") == text
 
 
-def test_the_number_of_parameters_is_that_of_the_results(published: pd.DataFrame) -> None:
+def test_the_number_of_parameters_is_that_of_the_results(published: list[Quoted]) -> None:
     run = make_run("ResNet32v1", parameters=make_parameters(V1), parameter_count=470218)
     built = tables.build(LISTED, {"ResNet32v1": results_of([run])}, published)
     assert cell(built, "ResNet v1", "ResNet32v1", "Parameters") == "470,218"

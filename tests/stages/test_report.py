@@ -9,10 +9,19 @@ import pytest
 
 from resnet import params
 from resnet.errors import BenchmarkError
+from resnet.results.store import Store
 from resnet.variant import Network
 from scripts.checkout import copy_checkout, environment
+from stages import report as report_stage
 from tests.support.checkout import ROOT
-from tests.support.results import MODEL, make_results, report, table_rows, write_results
+from tests.support.results import (
+    MODEL,
+    PUBLISHED_CSV,
+    make_results,
+    report,
+    table_rows,
+    write_results,
+)
 
 LISTED = {"model": MODEL, "ResNet32v1": Network(version=1, n=5)}
 THREE_SEEDS = "91.50 ± 0.21 (3 seeds)"
@@ -69,6 +78,23 @@ def test_nothing_trained_gives_plots_with_only_a_header(tmp_path: Path) -> None:
         "speed": 15,  # the published results
         "confusion": 1,
     }
+
+
+def test_published_results_need_no_time_and_there_need_be_none(tmp_path: Path) -> None:
+    """`metrics/published.csv` is the one file there that is edited by hand."""
+    write_results(tmp_path, make_results())
+    header, first = PUBLISHED_CSV.read_text(encoding="utf-8").splitlines()[:2]
+    assert ",1,35," in first
+    for row in (first.replace(",1,35,", ",1,-,"), ""):
+        (tmp_path / "published.csv").write_text(f"{header}\n{row}\n", encoding="utf-8")
+        report_stage.report(LISTED, Store(tmp_path), lambda _name, _results: False)
+        speed = (tmp_path / "plots" / "all" / "speed.csv").read_text(encoding="utf-8")
+        assert ('ResNet20v1,"the original' in speed) == bool(row)
+        page = (tmp_path / "README.md").read_text(encoding="utf-8")
+        title = "ResNet v1" if row else "Further variants"
+        found = table_rows(page, title)[0]
+        assert THREE_SEEDS in found["Accuracy %"]
+        assert found.get("Original, s/epoch, GTX 1080 Ti") == ("–" if row else None)
 
 
 def test_results_of_variants_that_are_not_listed_are_shown_after_the_others(

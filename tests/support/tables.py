@@ -2,9 +2,8 @@
 
 from typing import Any
 
-import pandas as pd
-
 from resnet.results import tables
+from resnet.results.published import Quoted
 from resnet.results.tables import Table
 from resnet.variant import Network
 from tests.support.results import make_results, table_rows
@@ -19,7 +18,7 @@ THREE_SEEDS = "91.50 ± 0.21 (3 seeds)"
 
 
 def build(
-    published: pd.DataFrame, networks: dict[str, Network], **changed: dict[str, Any]
+    published: list[Quoted], networks: dict[str, Network], **changed: dict[str, Any]
 ) -> list[Table]:
     """The tables where the variants in `changed` have results, with these changes."""
     results = {
