@@ -65,10 +65,13 @@ def check(rows: Iterable[Mapping[str, str]], where: str) -> None:
     for number, row in enumerate(rows, start=2):
         if problem := _problem(row):
             raise BenchmarkError(f"{where}, line {number}: {problem}")
-        key = tuple(row[column] for column in ("network", "origin", "source"))
+        # the tables have one place for a network's result of the original, and one of the papers
+        columns = ("network", "origin", *(("source",) if row["origin"] == "other" else ()))
+        key = tuple(row[column] for column in columns)
         if key in seen:
             raise BenchmarkError(
-                f"{where}, line {number}: a second row of {row['network']} from the same source"
+                f"{where}, line {number}: a second row of {row['network']} with the same "
+                f"{' and '.join(columns[1:])}"
             )
         seen.add(key)
 

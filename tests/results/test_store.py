@@ -215,7 +215,12 @@ REST = next(
     ("old", "new", "where"),
     [
         (ROW, f"<<<<<<< HEAD\n{ROW}", "line 3: network is '<<<<<<< HEAD'"),
-        (ROW, f"{ROW}{REST}\n{ROW}", "line 4: a second row of ResNet32v1 from the same source"),
+        (ROW, f"{ROW}{REST}\n{ROW}", "line 4: a second row of ResNet32v1 with the same origin"),
+        (
+            ROW,
+            f"{ROW}{REST.replace('measured', 'found')}\n{ROW}",
+            "line 4: a second row of ResNet32v1 with the same origin",
+        ),
         ("92.16", "92,16", "line 2: network is '1'"),
         ("92.16", "ninety", "line 2: accuracy is 'ninety'"),
         ("92.16", "-", "line 2: form is original without an accuracy: must be -"),
@@ -242,6 +247,19 @@ def test_every_row_of_the_published_results_is_checked(
         assert str(caught.value).startswith(f"{tmp_path / 'published.csv'}, line ")
         assert where in str(caught.value)
         assert "\n" not in str(caught.value)
+
+
+def test_a_network_may_have_results_of_several_others(tmp_path: Path) -> None:
+    *rows, last = PUBLISHED_CSV.read_text(encoding="utf-8").splitlines()
+    assert ",other," in last
+    second = f"{last}; a second source"
+    path = tmp_path / "published.csv"
+    path.write_text("\n".join([*rows, last, second, ""]), encoding="utf-8")
+    found = Store(tmp_path).published_results()
+    assert found[-1].source == f"{found[-2].source}; a second source"
+    path.write_text("\n".join([*rows, last, last, ""]), encoding="utf-8")
+    with pytest.raises(BenchmarkError, match=r"with the same origin and source$"):
+        Store(tmp_path).published_results()
 
 
 def test_published_results_have_their_spread_and_number_of_runs() -> None:
