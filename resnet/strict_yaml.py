@@ -52,7 +52,7 @@ def read(path: Path) -> Any:
     except OSError as error:
         raise BenchmarkError(f"{path}: {error.strerror}") from error
     except (YAMLError, ValueError, OverflowError) as error:  # bytes and escapes of no character
-        raise BenchmarkError(f"{path}: not YAML: {_reason(text, error)}") from error
+        raise BenchmarkError(f"{path}: not YAML: {reason(text, error)}") from error
 
 
 def _yaml() -> YAML:
@@ -82,7 +82,7 @@ def _unclear(event: Event) -> str | None:
     )
 
 
-def _reason(text: str, error: Exception) -> str:
+def reason(text: str, error: Exception) -> str:
     """What ruamel.yaml says is wrong, as one line with the place."""
     if not isinstance(error, MarkedYAMLError):
         return single_line(" ".join(str(error).split()))

@@ -76,7 +76,7 @@ def main(arguments: argparse.Namespace) -> None:
     if arguments.scripts:
         return write_scripts(arguments.scripts)
     found = specifications(arguments.revisions or [WORKSPACE]).items()
-    drawn = {f"{pictures.file_name(name)}.svg": pictures.svg(each) for name, each in found}
+    drawn = {f"{pictures.file_name(name)}.svg": pictures.svg(name, each) for name, each in found}
     write(drawn, arguments.out)
     for name in drawn:
         print(arguments.out / name)

@@ -9,7 +9,6 @@ import io
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Annotated, Any, NamedTuple
 
 import vl_convert
@@ -17,9 +16,11 @@ from dvc_render.exceptions import DvcRenderError
 from dvc_render.vega import VegaRenderer
 from pydantic import Field
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from resnet.errors import BenchmarkError
-from resnet.schema import Schema, validate
+from resnet.schema import Schema, single_line, validate
+from resnet.strict_yaml import reason
 
 PIPELINE = Path("dvc.yaml")
 TEMPLATES = Path(".dvc/plots")
@@ -33,8 +34,6 @@ class _Given(Schema):
     x: str
     y: str | Annotated[dict[str, str], ONE]  # a column, or the file and its column
     title: str
-    x_label: str | None = None  # the column's name, if none is given
-    y_label: str | None = None
 
 
 class _Plots(Schema):
@@ -50,7 +49,6 @@ class Plot(NamedTuple):
     y: str
     template: str
     title: str
-    labels: Mapping[str, str] = MappingProxyType({})  # x_label and y_label
 
     @property
     def picture(self) -> str:
@@ -73,22 +71,20 @@ def draw(texts: Mapping[Path, str]) -> dict[str, str]:
     drawn = {}
     for plot in plots(texts):
         if rows := list(csv.DictReader(io.StringIO(texts[plot.path]))):
-            drawn[plot.picture] = svg(specification(plot, rows))
+            drawn[plot.picture] = svg(plot.name, specification(plot, rows))
     return drawn
 
 
 def plots(paths: Mapping[Path, Any]) -> Iterator[Plot]:
     """The plots of dvc.yaml in order, those of a folder's files one by one."""
-    pipeline = YAML(typ="safe").load(PIPELINE.read_text(encoding="utf-8"))
-    for entry in validate(_Plots, {"plots": pipeline.get("plots")}, str(PIPELINE)).plots:
+    for entry in validate(_Plots, {"plots": _pipeline().get("plots")}, str(PIPELINE)).plots:
         ((name, given),) = entry.items()
         if isinstance(given.y, str):
             of = [(str(path), path, given.y) for path in paths if path.parent == Path(name)]
         else:
             of = [(name, Path(file), y) for file, y in given.y.items() if Path(file) in paths]
         for plot, path, y in of:
-            labels = {"x_label": given.x_label or given.x, "y_label": given.y_label or y}
-            yield Plot(plot, path, given.x, y, given.template, given.title, labels)
+            yield Plot(plot, path, given.x, y, given.template, given.title)
 
 
 def specification(plot: Plot, rows: list[dict[str, str]]) -> dict[str, Any]:
@@ -102,13 +98,30 @@ def specification(plot: Plot, rows: list[dict[str, str]]) -> dict[str, Any]:
             x=plot.x,
             y=plot.y,
             title=plot.title,
-            **plot.labels,
         )
         return dict(renderer.get_filled_template())
     except DvcRenderError as error:
         raise BenchmarkError(f"{PIPELINE}: plot {plot.name}: {error}") from error
+    except ValueError as error:
+        template = TEMPLATES / f"{plot.template}.json"
+        raise BenchmarkError(f"{template}: plot {plot.name}: not JSON: {error}") from error
 
 
-def svg(specification: Mapping[str, Any]) -> str:
-    """A specification in Vega-Lite as SVG."""
-    return vl_convert.vegalite_to_svg(dict(specification)) + "\n"
+def svg(plot: str, specification: Mapping[str, Any]) -> str:
+    """A plot's specification in Vega-Lite as SVG; BenchmarkError where it is not Vega-Lite."""
+    try:
+        return vl_convert.vegalite_to_svg(dict(specification)) + "\n"
+    except ValueError as error:
+        why = single_line(" ".join(str(error).split()))
+        raise BenchmarkError(f"{TEMPLATES}: plot {plot}: {why}") from error
+
+
+def _pipeline() -> dict[str, Any]:
+    """The values of dvc.yaml; empty where it is not a mapping."""
+    text = ""
+    try:
+        text = PIPELINE.read_text(encoding="utf-8")
+        found = YAML(typ="safe", pure=True).load(text)
+    except (YAMLError, ValueError) as error:
+        raise BenchmarkError(f"{PIPELINE}: not YAML: {reason(text, error)}") from error
+    return found if isinstance(found, dict) else {}

@@ -85,6 +85,48 @@ def test_an_entry_of_dvc_yaml_that_cannot_be_drawn_is_one_line(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("plots:\n- rates: {x: epoch, x: step}\n", "line 2, '- rates: {x: epoch, x: step}': a key"),
+        ("plots: [", "line 1, 'plots: [': while parsing a flow node"),
+        ("a: \0", "unacceptable character"),
+    ],
+)
+def test_a_dvc_yaml_that_is_not_yaml_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, problem: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("dvc.yaml").write_text(text)
+    with pytest.raises(BenchmarkError, match=r"^dvc\.yaml: not YAML: ") as caught:
+        pictures.draw({})
+    assert problem in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ('"mark": ', '"marc": ', ".dvc/plots: plot rates: Vega-Lite to SVG conversion failed: "),
+        ('"encoding"', "<<<<<<<", ".dvc/plots/rates.json: plot rates: not JSON: "),
+    ],
+)
+def test_a_template_that_cannot_be_drawn_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, old: str, new: str, problem: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(".dvc", "plots").mkdir(parents=True)
+    template = (ROOT / ".dvc" / "plots" / "rates.json").read_text(encoding="utf-8")
+    assert old in template
+    Path(".dvc", "plots", "rates.json").write_text(template.replace(old, new))
+    entry = {**ENTRY, "y": {"rates.csv": "learning_rate"}}
+    Path("dvc.yaml").write_text(yaml.safe_dump({"plots": [{"rates": entry}]}))
+    with pytest.raises(BenchmarkError) as caught:
+        pictures.draw({Path("rates.csv"): "variants,epoch,learning_rate\nmodel,1,0.1\n"})
+    assert str(caught.value).startswith(problem)
+    assert "\n" not in str(caught.value)
+
+
 def test_a_column_that_is_missing_is_one_line() -> None:
     plot = Plot("learning rate", Path("x.csv"), "epoch", "rate", "rates", "Learning rate")
     with pytest.raises(BenchmarkError, match=r"^dvc\.yaml: plot learning rate: .*'rate'") as caught:
