@@ -7,7 +7,7 @@ declares the artifacts. They show every listed variant that is trained, by its r
 import argparse
 import re
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from resnet.errors import BenchmarkError, command_parser, run_stage
 from resnet.files import write_text
 from resnet.results import agreement, markdown, plots
 from resnet.results.cells import device, explained, marks, spread
-from resnet.results.metrics import Results
+from resnet.results.metrics import AllResults, Results
 from resnet.results.published import Published
 from resnet.results.recipes import recognize
 from resnet.results.stale import is_stale
@@ -29,7 +29,6 @@ from scripts.checkpoints import recorded
 
 README, CARD, PIPELINE = Path("README.md"), Path("checkpoints/README.md"), Path("dvc.yaml")
 TABLE = re.compile(r"(?<=<!-- results -->\n).*?(?=<!-- /results -->)", re.DOTALL)
-AllResults = Mapping[str, Results]  # by variant
 
 NONE_IN_FULL = "**These are short runs. No network has been trained in full yet.**"
 ORIGINS = {"original": "the original's", "papers": "the paper's"}

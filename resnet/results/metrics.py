@@ -6,6 +6,7 @@ it lacks the negative log likelihood, the calibration error and the scores by cl
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -189,7 +190,7 @@ class Results:
             for name, score in (run.evaluation.classes or {}).items():
                 if score.accuracy is not None:
                     found.setdefault(name, []).append(score.accuracy)
-        return {name: each for name, each in found.items() if len(each) == len(self.runs)}
+        return found
 
     def distinct(self, key: str) -> list[str]:
         """The values of a field of the runs' devices, without repetition: seeds may use several."""
@@ -201,6 +202,8 @@ class Results:
         found = [run.training.identity.versions.get(library) for run in self.runs]
         return list(dict.fromkeys(version for version in found if version is not None))
 
+
+AllResults = Mapping[str, Results]  # by variant
 
 R = TypeVar("R", Metrics, Provenance, TrainingRecord)
 

@@ -2,13 +2,12 @@
 
 from collections.abc import Collection, Mapping, Sequence
 
-from resnet.results.metrics import Results
+from resnet.results.metrics import AllResults, Results
 from resnet.results.published import Quoted
 from resnet.results.recipes import recognize
 from resnet.variant import Network
 
 Networks = Mapping[str, Network]  # the variants that are listed or have results, in order
-AllResults = Mapping[str, Results]  # by variant
 
 
 def original_rows(

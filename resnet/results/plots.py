@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from resnet.results import cells, labels
-from resnet.results.metrics import Results
+from resnet.results.metrics import AllResults, Results
 from resnet.results.published import Quoted
 from resnet.results.recipes import recognize
 from resnet.variant import Network
@@ -32,7 +32,6 @@ CURVES_OF = {  # columns of history.csv
     "test_accuracy": "test images",
     "val_accuracy": "held-out images",
 }
-AllResults = Mapping[str, Results]  # by variant
 Histories = Mapping[str, Sequence[pd.DataFrame]]  # by variant, a frame per seed, a row per epoch
 
 

@@ -11,14 +11,9 @@ from dataclasses import dataclass
 from functools import partial
 
 from resnet.results import agreement, cells, markdown, notes
-from resnet.results.metrics import Results
+from resnet.results.metrics import AllResults, Results
 from resnet.results.notes import NONE, NOT_BUILDABLE
-from resnet.results.placement import (
-    AllResults,
-    Networks,
-    original_rows,
-    paper_rows,
-)
+from resnet.results.placement import Networks, original_rows, paper_rows
 from resnet.results.published import Published, Quoted
 from resnet.results.recipes import recognize
 

@@ -87,13 +87,13 @@ def more_seeds(variant: str, *sides: Collection[int]) -> str:
     return f"{why}; train more: {markdown.code(f'dvc exp run -S {override} {target}')}"
 
 
-def agreement(difference: Difference, margin: float = MARGIN) -> str:
+def agreement(difference: Difference) -> str:
     """The word for a result of ours beside a published one, each judged by itself."""
     if not difference.variance > 0:
         return CANNOT_TELL
     if difference.p_no_difference() <= LEVEL:
         return DIFFERS
-    return AGREES if difference.p_beyond(margin) <= LEVEL else CANNOT_TELL
+    return AGREES if difference.p_beyond(MARGIN) <= LEVEL else CANNOT_TELL
 
 
 def _adjusted(comparisons: Sequence[Comparison]) -> list[tuple[float, float]]:
