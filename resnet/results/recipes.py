@@ -16,7 +16,7 @@ Value = str | int | float | bool | tuple[Drop, ...] | Warmup | None
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedRecipe:
     """A published recipe, with the augmentation and the preprocessing that belong to it."""
 
     recipe: Recipe
@@ -25,7 +25,7 @@ class Published:
 
 
 @dataclass(frozen=True)
-class Difference:
+class Deviation:
     """A value that a training has and the published recipe has not."""
 
     key: str  # as params.yaml has it, without `recipes.<name>`
@@ -39,7 +39,7 @@ class Recognized:
     name: str
     published_epochs: int
     epochs: int
-    differences: tuple[Difference, ...]
+    differences: tuple[Deviation, ...]
 
     @property
     def exact(self) -> bool:
@@ -52,9 +52,9 @@ class Recognized:
 
 
 NO_WARMUP = Warmup(epochs=0, factor=1.0, depth=0)
-PUBLISHED: Mapping[str, Published] = {
+PUBLISHED: Mapping[str, PublishedRecipe] = {
     # The Keras example cifar10_resnet.py, with data_augmentation and subtract_pixel_mean on.
-    "original": Published(
+    "original": PublishedRecipe(
         Recipe(
             optimizer="adam",
             learning_rate=1e-3,
@@ -79,7 +79,7 @@ PUBLISHED: Mapping[str, Published] = {
         subtract_pixel_mean=True,
     ),
     # He et al. 2015, arXiv:1512.03385, section 4.2.
-    "paper": Published(
+    "paper": PublishedRecipe(
         Recipe(
             optimizer="sgd",
             learning_rate=0.1,
@@ -111,7 +111,7 @@ def recognize(parameters: TrainingParameters) -> Recognized:
             published.recipe, published.augment, published.subtract_pixel_mean, depth
         )
         differences = tuple(
-            Difference(key, value)
+            Deviation(key, value)
             for key, value in own.items()
             if key not in theirs or theirs[key] != value
         )

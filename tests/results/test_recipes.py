@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from resnet.results import cells
-from resnet.results.recipes import PUBLISHED, Difference, recognize
+from resnet.results.recipes import PUBLISHED, Deviation, recognize
 from resnet.training.record import TrainingParameters
 from resnet.variant import Augment, Drop, Network, Recipe, Warmup
 from tests.support.checkout import ROOT
@@ -108,7 +108,7 @@ def test_values_without_an_effect_do_not_count(
 
 def test_the_order_has_no_effect_without_a_shift() -> None:
     found = recognize(make_parameters(augment=Augment(shift=0.0, order=1, flip=True)))
-    assert found.differences == (Difference("augment.shift", 0.0),)
+    assert found.differences == (Deviation("augment.shift", 0.0),)
 
 
 def test_warmup_counts_for_deep_networks_only() -> None:
@@ -124,7 +124,7 @@ def test_warmup_counts_for_deep_networks_only() -> None:
 def test_fewer_epochs_are_a_short_run_of_the_same_recipe(recipe: str) -> None:
     found = recognize(make_parameters(recipe=recipe, changes={"epochs": 12}))
     assert (found.name, found.short, found.exact) == (recipe, True, False)
-    assert found.differences == (Difference("epochs", 12),)
+    assert found.differences == (Deviation("epochs", 12),)
     longer = recognize(make_parameters(recipe=recipe, changes={"epochs": 400}))
     assert (longer.short, longer.exact) == (False, False)
 
