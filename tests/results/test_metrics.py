@@ -47,6 +47,7 @@ def test_one_seed_has_no_spread() -> None:
         ({"epochs": 100}, "epochs"),
         ({"parameter_count": 1}, "parameter_count"),
         ({"pixel_mean_sha256": "4" * 64}, "pixel_mean_sha256"),
+        ({"classes": ["cat", "cow"]}, "classes"),
         ({"images": 1000}, "test images"),
     ],
 )
@@ -56,6 +57,13 @@ def test_seeds_of_two_experiments_are_refused(changed: dict[str, Any], key: str)
     assert f"{key}: " in str(caught.value)
     assert "(seed 0), " in str(caught.value)
     assert "(seed 1); train the wrong one again with" in str(caught.value)
+
+
+def test_seeds_trained_on_other_images_are_refused() -> None:
+    runs = [make_run(seed=0), make_run(seed=1)]
+    runs[1].training.identity.data[:] = ["4" * 64]
+    with pytest.raises(BenchmarkError, match=r"^the seeds' runs differ in data: "):
+        summarize(runs)
 
 
 def test_the_same_seed_twice_is_refused() -> None:

@@ -47,6 +47,8 @@ def test_results_of_a_section_that_is_gone_or_without_a_record_are_stale(
     results = results_of([here])
     assert not stale.is_stale(name, results, current)
     assert stale.is_stale("ResNet9999v1", results, current)
-    bare = code.model_copy(update={"code": {}})
-    run = here.model_copy(update={"training": run.training.model_copy(update={"identity": bare})})
-    assert stale.is_stale(name, results_of([run]), current)
+    for missing in ("code", "data"):
+        bare = code.model_copy(update={missing: type(getattr(code, missing))()})
+        training = here.training.model_copy(update={"identity": bare})
+        run = here.model_copy(update={"training": training})
+        assert stale.is_stale(name, results_of([run]), current)
