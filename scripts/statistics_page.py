@@ -39,11 +39,12 @@ RULE = (
     "w = 1/2 if n₁ = n₂, else 2/3\n"
     "df = 1 / (w / safe + (1 − w) / min(welch, 2 · safe))\n"
     "```",
-    "Adding the seeds' and the images' variance follows Clark's min F' (1973). `welch` are "
-    "Satterthwaite's degrees of freedom (1946). `safe` never gives too many wrong verdicts (Hsu "
-    "1938; Mickey and Brown 1966). Bouthillier et al. (2021, arXiv:2103.03098) describe the "
-    "sources of variance of a benchmark. `resnet/results/intervals.py` has the references. Seconds "
-    "per epoch, and published accuracies, of which no answers are known, have B = G = 0.",
+    "Adding the seeds' and the images' variance follows Clark's min F' (1973). `welch` is "
+    "the number of degrees of freedom by Satterthwaite (1946). `safe` never gives too many wrong "
+    "verdicts (Hsu 1938; Mickey and Brown 1966). Bouthillier et al. (2021, arXiv:2103.03098) "
+    "describe the sources of variance of a benchmark. `resnet/results/intervals.py` has the "
+    "references. Seconds per epoch, and published accuracies, of which no answers are known, have "
+    "B = G = 0.",
     "*Better* and *worse* are a two-sided t test at 5 %, *equivalent* two one-sided tests at 5 %. "
     "All comparisons of a review are corrected together with Holm's procedure "
     "(`resnet/results/verdicts.py`).",
@@ -72,12 +73,13 @@ TIMES = (
     "cell. The largest is {worst_without:.1f} %.",
 )
 EQUIVALENCE = (
-    "Called equivalent where the accuracies differ by exactly the margin of 0.5 points, the "
-    "largest over all cells with and without images: {worst_equivalent:.1f} %.",
+    "The percentage of comparisons called equivalent where the accuracies differ by exactly the "
+    "margin of 0.5 points, the largest over the cells with and without images. The largest of all "
+    "is {worst_equivalent:.1f} %.",
 )
 POWER = (
     "## What is found",
-    "The percentage of comparisons in which a difference is found that is there, and that are "
+    "The percentage of comparisons in which an existing difference is found, and that are "
     "called equivalent within 0.5 points where there is none. Means over 85, 92 and 95 %.",
 )
 REVIEWS = (

@@ -13,12 +13,12 @@ RENDERED = (
 )
 READING = (
     "Accuracies are percentages of all test images, measured with the saved checkpoints, except "
-    f"those marked {ON_TEST_SET}, which are from the scores during training. An accuracy marked "
-    "(3 seeds) is the mean ± the sample standard deviation of three runs that differ only in their "
-    "seed; a single seed has no spread. n sets the depth of the network: 6n+2 in v1 and 9n+2 in "
-    "v2. At 92 %, an accuracy on 10,000 test images has a standard error of 0.27 points.",
-    "s/epoch is the median over all epochs but the first, then over the seeds, on the device in "
-    "the row. Parameters include those that are not trained. "
+    f"those in the column {ON_TEST_SET}, which are from the scores during training. An accuracy "
+    "marked (3 seeds) is the mean ± the sample standard deviation of three runs that differ only "
+    "in their seed; a single seed has no spread. n sets the depth of the network: 6n+2 in v1 and "
+    "9n+2 in v2. At 92 %, an accuracy on 10,000 test images has a standard error of 0.27 points.",
+    "s/epoch is the median over all epochs but the first of each start, then over the seeds, on "
+    "the device in the row. Parameters include those that are not trained. "
     f"{NONE}: no result. {NOT_BUILDABLE}, as in the original: no n gives this depth, the paper has "
     "no such network, or the paper's network is not one of ours [2]. "
     f"{ON_TEST_SET}: the accuracy at the epoch that is best on the test set, to be compared with "
@@ -82,18 +82,18 @@ SYNTHETIC = (
 )
 SCORES = (
     "NLL is the negative log likelihood of the true class, in nats, the mean over all test images "
-    "and without l2 terms. ECE is the expected calibration error: how far accuracy and confidence "
-    "are apart, the mean over the test images in 15 bins of the confidence (Guo et al. 2017, "
-    "arXiv:1706.04599). For both, lower is better. Values are mean ± sample standard deviation "
-    "over the seeds; numbers of epochs differ, so compare rows with the same number."
+    "and without l2 terms. ECE is the expected calibration error: the gap between accuracy and "
+    "confidence, averaged over 15 bins of confidence and weighted by their images (Guo et al. "
+    "2017, arXiv:1706.04599). For both, lower is better. Values are mean ± sample standard "
+    "deviation over the seeds; numbers of epochs differ, so compare rows with the same number."
 )
 ON_TEST = (
     f"{ON_TEST_SET} The accuracy at the best epoch on the test set. As an estimate for new images "
     "it is too high."
 )
 OUTDATED = (
-    f"{STALE} Stale: trained with other code or parameters than those of this commit, with a "
-    "section that params.yaml no longer has, or without a record of the code."
+    f"{STALE} Stale: trained with other code or parameters than those of this commit, for a "
+    "section that is no longer in params.yaml, or without a record of the code."
 )
 INEXACT = (
     f"{NOT_EXACT} Resumed under other conditions (metrics/provenance has them), so the weights are "
