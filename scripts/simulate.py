@@ -181,9 +181,13 @@ def grid(draws: int, seed: int = SEED) -> pd.DataFrame:
         moments = draw(draws, accuracy, ANSWERS[answers], rng)
         rows += [{"answers": answers, "accuracy": accuracy, **each} for each in rates(moments)]
         print(f"{answers}, {accuracy:g} %: done", flush=True)
-    moments = draw_without_images(DRAWS_WITHOUT_IMAGES, np.random.default_rng((seed, len(rows))))
-    rows += [{"answers": NO_IMAGES, "accuracy": np.nan, **each} for each in rates(moments)]
-    return pd.DataFrame(rows)
+    return pd.DataFrame([*rows, *without_images(seed, len(rows))])
+
+
+def without_images(seed: int, number: int) -> list[dict[str, Any]]:
+    """The cells without images; `number` is that of the other cells, and part of the seed."""
+    moments = draw_without_images(DRAWS_WITHOUT_IMAGES, np.random.default_rng((seed, number)))
+    return [{"answers": NO_IMAGES, "accuracy": np.nan, **each} for each in rates(moments)]
 
 
 def _accuracies(accuracy: float) -> tuple[Floats, Floats, float]:
