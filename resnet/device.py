@@ -10,13 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 CPUINFO = Path("/proc/cpuinfo")
-NVIDIA = tuple(
-    Path(path)
-    for path in (
-        "/dev/nvidia0",
-        "/proc/driver/nvidia/version",
-        "/usr/lib/wsl/lib/libcuda.so.1",  # WSL 2, from the driver of Windows
-    )
+NVIDIA = (
+    Path("/dev/nvidia0"),
+    Path("/proc/driver/nvidia/version"),
+    Path("/usr/lib/wsl/lib/libcuda.so.1"),  # WSL 2, from the driver of Windows
 )
 INSTRUCTIONS = re.compile(r"(sse|ssse|avx|fma|f16c|amx|bf16|asimd|sve|neon|i8mm)")
 

@@ -8,7 +8,6 @@ remote are needed, and no code of a side is run.
 import argparse
 import math
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,6 @@ from resnet.results.metrics import Results
 from resnet.results.provenance import WORKSPACE, stale_results
 from resnet.results.review import Row, Side, is_unchanged
 from resnet.results.review_page import Chart, Review, differing_code, render
-from resnet.training import history
 from scripts.repository import repository
 from scripts.sides import Revision, revision
 
@@ -136,34 +134,23 @@ def _changed(repo: Any, base: str, rev: str) -> dict[str, tuple[Any, Any]]:
 
 def _charts(sides: Sequence[Revision], variant: str, *pair: Side) -> list[Chart]:
     """The learning curves of a variant, if both sides have them over equally many epochs."""
-    texts = [_histories(side, variant, each) for side, each in zip(sides, pair, strict=True)]
     epochs = {run.training.epochs for each in pair for run in each.results.runs}
-    column = curves.column([text for of in texts for text in of]) if all(texts) else None
-    if column is None or len(epochs) > 1 or epochs == {1}:
+    if len(epochs) > 1 or epochs == {1}:
         return []
     try:
-        before, after = (curves.mean_curve(of, column) for of in texts)
-    except ValueError:  # lines that history.read counts otherwise than pandas
+        histories = [
+            side.store.histories(variant, each.results)
+            for side, each in zip(sides, pair, strict=True)
+        ]
+        column = curves.column([of for each in histories for of in each])
+        if column is None or not all(histories):
+            return []
+        before, after = (curves.mean_curve(of, column) for of in histories)
+    except (BenchmarkError, OSError, ValueError):  # damaged, or other lines to pandas than to us
         return []
     if not all(0 <= value <= 100 for value in [*before, *after]):  # neither is nan
         return []
     return [Chart(variant, curves.COLUMNS[column], before, after)]
-
-
-def _histories(side: Revision, variant: str, of: Side) -> list[str]:
-    """The text of each seed's history; none where one is missing or damaged."""
-    found = []
-    with tempfile.TemporaryDirectory() as folder:
-        for run in of.results.runs:
-            name = f"seed{run.seed}.csv"
-            path = Path(folder) / name
-            try:
-                text = side.reader(side.store.histories_path(variant) / name)
-                path.write_text(text or "", encoding="utf-8")
-                found.append(history.read(path, run.training.epochs))
-            except (BenchmarkError, OSError):
-                return []
-    return found
 
 
 def _margin(text: str) -> float:

@@ -4,7 +4,6 @@ GitHub draws it within a comment, so the picture needs no place to be stored. It
 alone: the names of the sides and of the variant are in the text beside it.
 """
 
-import io
 import math
 from collections.abc import Sequence
 
@@ -27,15 +26,14 @@ x-axis "epoch" 1 --> {epochs}
 y-axis "accuracy, %" {low} --> {high}"""
 
 
-def column(histories: Sequence[str]) -> str | None:
+def column(histories: Sequence[pd.DataFrame]) -> str | None:
     """The column of accuracies that all histories have, on test images if they were watched."""
-    headers = [text.split("\n", 1)[0].split(",") for text in histories]
-    return next((name for name in COLUMNS if all(name in header for header in headers)), None)
+    return next((name for name in COLUMNS if all(name in each for each in histories)), None)
 
 
-def mean_curve(histories: Sequence[str], name: str) -> list[float]:
+def mean_curve(histories: Sequence[pd.DataFrame], name: str) -> list[float]:
     """The mean over the seeds of a column, a value per epoch; all histories must be as long."""
-    columns = [pd.read_csv(io.StringIO(text))[name].to_numpy(float) for text in histories]
+    columns = [each[name].to_numpy(float) for each in histories]
     return [float(value) for value in np.mean(columns, axis=0)]
 
 

@@ -97,13 +97,13 @@ class Store:
         if (text := self._read(path)) is None:
             return None
         where, where_runs = f"{self._prefix}{path}", f"{self._prefix}{provenance_path}"
+        remedy = f"run `dvc repro evaluate@{variant}`"
         metrics = parse(Metrics, text, where)
-        provenance = parse(Provenance, self._existing(provenance_path), where_runs)
+        provenance = parse(Provenance, self._existing(provenance_path, remedy), where_runs)
         for run in provenance.runs:
             if run.training.identity.variant != variant:
                 raise BenchmarkError(
-                    f"{where_runs}: contains a run of "
-                    f"{run.training.identity.variant}; run `dvc repro evaluate@{variant}`"
+                    f"{where_runs}: contains a run of {run.training.identity.variant}; {remedy}"
                 )
         try:
             expected = summarize(provenance.runs)
@@ -114,14 +114,15 @@ class Store:
             if name != "schema_version" and not _equal(value, other):
                 raise BenchmarkError(
                     f"{where}: {field.alias or name} is {value}, but the runs in "
-                    f"{provenance_path} give {other}; run `dvc repro evaluate@{variant}`"
+                    f"{provenance_path} give {other}; {remedy}"
                 )
         return Results(metrics, tuple(provenance.runs))
 
     def correct(self, variant: str, results: Results) -> Correct:
         """The predictions file as booleans (seeds, images)."""
         path = self.predictions_path(variant)
-        lines = self._existing(path).split()
+        remedy = f"run `dvc repro evaluate@{variant}`"
+        lines = self._existing(path, remedy).split()
         if not lines or any(set(line) - {"0", "1"} or len(line) != len(lines[0]) for line in lines):
             raise BenchmarkError(
                 f"{self._prefix}{path}: must contain lines of equally many digits 0 and 1"
@@ -135,13 +136,14 @@ class Store:
         return found
 
     def histories(self, variant: str, results: Results) -> list[pd.DataFrame]:
-        """A frame per seed with a row per epoch; no frames where there is no such folder."""
+        """A frame per seed with a row per epoch; no frames where no seed has a history."""
         folder = self.histories_path(variant)
-        if not folder.exists():
+        epochs = {folder / f"seed{run.seed}.csv": run.training.epochs for run in results.runs}
+        if all(self._read(path) is None for path in epochs):
             return []
         texts = [
-            history.read(folder / f"seed{run.seed}.csv", run.training.epochs)
-            for run in results.runs
+            history.parse(self._existing(path, history.RESTORE), f"{self._prefix}{path}", count)
+            for path, count in epochs.items()
         ]
         return [pd.read_csv(io.StringIO(text)) for text in texts]
 
@@ -219,19 +221,15 @@ class Store:
                     target = stack.enter_context(replaced(self.root / path))
                 target.write_text(text, encoding="utf-8")
 
-    def _existing(self, path: Path) -> str:
+    def _existing(self, path: Path, *remedy: str) -> str:
         text = self._read(path)
         if text is None:
-            raise BenchmarkError(
-                f"{self._prefix}{path}: no such file; run `dvc repro evaluate@{path.stem}`"
-            )
+            raise BenchmarkError("; ".join([f"{self._prefix}{path}: no such file", *remedy]))
         return text
 
     def _csv(self, path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
         """A CSV file with these columns, all strings."""
-        text = self._read(path)
-        if text is None:
-            raise BenchmarkError(f"{self._prefix}{path}: no such file")
+        text = self._existing(path)
         try:
             frame = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
         except ValueError as error:

@@ -55,21 +55,25 @@ def read(path: Path, epochs: int) -> str:
         raise BenchmarkError(f"{path}: no such file; {RESTORE}") from error
     except UnicodeDecodeError as error:
         raise BenchmarkError(f"{path}: not text: {error}; {RESTORE}") from error
+    return parse(text, str(path), epochs)
+
+
+def parse(text: str, where: str, epochs: int) -> str:
+    """The same text if it is a history of that many epochs; raises as `read` does."""
     lines = text.splitlines()
     header = tuple(lines[0].split(",")) if lines else ()
     if header not in HEADERS:
         columns = ",".join(Epoch._fields)
         raise BenchmarkError(
-            f"{path}, line 1: must be {columns}, with or without the val_ and test_ columns"
+            f"{where}, line 1: must be {columns}, with or without the val_ and test_ columns"
         )
     for number, line in enumerate(lines[1:], start=2):
         if not _is_row(line.split(","), len(header), number - 1):
             must = f"must be epoch {number - 1} and {len(header) - 1} numbers"
-            raise BenchmarkError(f"{path}, line {number}: {must}, is {line[:100]!r}")
+            raise BenchmarkError(f"{where}, line {number}: {must}, is {line[:100]!r}")
     if len(lines) - 1 != epochs or not text.endswith("\n"):
-        raise BenchmarkError(
-            f"{path}: must have one complete line for each of {epochs} epochs, has {len(lines) - 1}"
-        )
+        must = f"must have one complete line for each of {epochs} epochs"
+        raise BenchmarkError(f"{where}: {must}, has {len(lines) - 1}")
     return text
 
 

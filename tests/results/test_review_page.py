@@ -1,5 +1,6 @@
 """The page of a review: its first line, what is folded, and that no text of a side takes effect."""
 
+import pandas as pd
 import pytest
 
 from resnet.results import curves
@@ -103,10 +104,10 @@ def test_a_page_of_many_changes_is_short() -> None:
 
 
 def test_both_sides_curves_have_the_same_axes() -> None:
-    headers = ("epoch,accuracy,test_accuracy", "epoch,accuracy,val_accuracy,test_accuracy")
-    histories = [f"{headers[0]}\n1,0,50\n2,0,60.5\n", f"{headers[0]}\n1,0,52\n2,0,61\n"]
-    assert curves.column([*histories, headers[1]]) == "test_accuracy"
-    assert curves.column([headers[1], "epoch,accuracy"]) is None
+    histories = [pd.DataFrame({"test_accuracy": each}) for each in ([50, 60.5], [52, 61])]
+    both = pd.DataFrame(columns=["epoch", "accuracy", "val_accuracy", "test_accuracy"])
+    assert curves.column([*histories, both]) == "test_accuracy"
+    assert curves.column([both, pd.DataFrame(columns=["epoch", "accuracy"])]) is None
     assert curves.mean_curve(histories, "test_accuracy") == [51.0, 60.75]
     assert curves.chart([51, 60.75], [49.5, 70]).splitlines()[-6:] == [
         "xychart-beta",

@@ -280,6 +280,13 @@ def test_files_of_a_commit_are_read_and_checked_in_the_same_way(
     texts = {path: path.read_text(encoding="utf-8") for path in tmp_path.rglob("*.*")}
     commit = Store(tmp_path, texts.get, name="main")
     assert commit.results("model") == RESULTS
+    (tmp_path / "plots" / "history" / "model" / "seed0.csv").unlink()
+    assert [len(frame) for frame in commit.histories("model", RESULTS)] == [2, 2]
+    path = store.histories_path("model") / "seed1.csv"
+    for text, complaint in ((None, "no such file; restore"), ("epoch\n", "line 1: must be epoch")):
+        broken = Store(tmp_path, {**texts, path: text}.get, name="main")
+        with pytest.raises(BenchmarkError, match=rf"^main: .*seed1\.csv.*{complaint}"):
+            broken.histories("model", RESULTS)
     texts[store.predictions_path("model")] = "0\n1\n"
     with pytest.raises(BenchmarkError, match=r"^main: .*model\.txt and .*model\.json are of diff"):
         commit.correct("model", RESULTS)
