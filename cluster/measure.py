@@ -15,7 +15,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import psutil
 
 from cluster import simulated, tables
@@ -27,9 +26,10 @@ from resnet import params
 from resnet.device import cpu_name
 from resnet.errors import BenchmarkError, command_parser, one_of, run_stage
 from resnet.files import read_json, write_json
+from resnet.results.store import Store
+from resnet.training import resume
 from resnet.training.pending import Name
 from resnet.training.record import model_folder
-from resnet.training.resume import Store
 from scripts.checkout import ROOT, copy_checkout, environment
 from scripts.table import originals
 
@@ -60,14 +60,14 @@ def main(options: argparse.Namespace) -> None:
 def _order(_: Path) -> list[dict[str, Any]]:
     """How long the original's table takes on several GPUs, by its own seconds per epoch."""
     settings = params.load(ROOT / "params.yaml")
-    published = pd.read_csv(ROOT / "metrics" / "published.csv").set_index("network")
+    published = {row["network"]: row for row in Store(ROOT / "metrics").published()}
     variants = {name: settings.sections[name] for name in originals(settings)}
     names = [Name(name, seed) for name in variants for seed in settings.seeds]
 
     def hours(name: Name) -> float:
         variant = variants[name.variant]
-        row = published.loc[variant.network.name]
-        return float(str(row["original_seconds_per_epoch"])) * variant.recipe.epochs / 3600
+        seconds = float(published[variant.network.name]["original_seconds_per_epoch"])
+        return seconds * variant.recipe.epochs / 3600
 
     return [
         {
@@ -254,7 +254,7 @@ def _kill_worker(cluster: Cluster) -> psutil.Process:
 def _epochs(checkout: Path) -> dict[str, int]:
     """How many epochs the last states below .resume/ have, by training."""
     folders = (checkout / ".resume").glob("model-*")
-    return {folder.name: Store(folder).epochs for folder in folders}
+    return {folder.name: resume.Store(folder).epochs for folder in folders}
 
 
 MEASUREMENTS = {"order": _order, "scale": _scale, "trainings": _trainings, "kills": _kills}

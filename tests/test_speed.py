@@ -115,7 +115,7 @@ def test_page() -> None:
         "the weights are bit-identical in float32. They differ in their last bits in bfloat16."
         in page
     )
-    assert "`dvc repro, nothing to do` | 2.00 |      1.00 |      3.00 |" in page
+    assert "`dvc repro`, nothing to do | 2.00 |      1.00 |      3.00 |" in page
 
 
 @pytest.mark.usefixtures("device")

@@ -4,8 +4,10 @@ from itertools import permutations
 
 import pytest
 
+from cluster import measure
 from cluster.schedule import Epochs, longest_first, makespan
 from resnet import params
+from resnet.files import read_json
 from resnet.training.pending import Name
 from scripts.table import originals
 from tests.support.checkout import ROOT
@@ -78,3 +80,9 @@ def test_what_is_left_follows_from_the_epochs_that_are_printed() -> None:
     ratio = large.network.n / small.network.n  # about: the blocks make up nearly all of the work
     left = epochs.left([], [Name("ResNet56v1", 0)], 1)
     assert left == pytest.approx(200 * 30 * ratio, rel=0.05)
+
+
+def test_the_recorded_order_is_that_of_the_present_code() -> None:
+    recorded = read_json(ROOT / "cluster" / "results.json")["order"]["rows"]
+    for row, before in zip(measure._order(ROOT), recorded, strict=True):
+        assert row == pytest.approx(before)
