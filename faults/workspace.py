@@ -22,7 +22,8 @@ SMALL = {
 TRAIN = (sys.executable, "-m", "stages.train", "model", "0")
 MODEL = Path("models/model/seed0")
 STATES = Path(".resume")
-RESUMED = re.compile(r"^resuming after epoch \d+ of|already trained", re.MULTILINE)  # it prints
+# what a training prints that does not start over
+RESUMED = re.compile(r"^resuming after epoch \d+ of|already trained", re.MULTILINE)
 
 
 def checkout(folder: Path, **changes: Any) -> Path:

@@ -63,7 +63,7 @@ def differences(
         before, after = old[column][: len(new)], new[column]
         unequal = ~(before.eq(after) | (before.isna() & after.isna()))
         if unequal.any():
-            apart = (before - after).abs().max()
+            apart = (before - after).abs()[unequal].max(skipna=False)
             first = unequal.to_list().index(True) + 1
             yield f"{column} differs by up to {apart:.3g}, first in epoch {first}"
     if record.epochs == recorded.epochs and record.checkpoints != recorded.checkpoints:

@@ -124,7 +124,7 @@ def without_weights(variant: str, results: Results) -> str:
 
 
 def same_place(recorded: Evaluation, scored: Evaluation) -> bool:
-    """Whether two evaluations must give the same bits: on the same kind of CPU, same versions."""
+    """Whether two evaluations must give the same bits: on this kind of CPU, with equal versions."""
     keys = ("device", "processor", "backend", "float32_products", "versions")
     on_cpu = scored.processor == cpu_processor()
     return on_cpu and all(getattr(recorded, key) == getattr(scored, key) for key in keys)

@@ -1,10 +1,12 @@
 """A training that is repeated beside what is there, and compared with it."""
 
 import argparse
+import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from resnet.data import arrays
@@ -15,6 +17,7 @@ from scripts import retrain
 from scripts.checkout import copy_checkout, environment
 from tests.support.checkout import SMALL, git, run
 from tests.support.command import call
+from tests.support.results import make_run
 
 CHANGES = {
     **SMALL,
@@ -111,6 +114,18 @@ def test_another_processor_is_said_and_is_no_error(
     provenance["runs"][0]["training"]["identity"]["device"]["processor"] = "another"
     write_json(path, provenance)
     assert "not the same identity: device.processor: another → " in compared()
+
+
+def test_nan_and_columns_of_one_history_alone_are_differences() -> None:
+    record = make_run().training
+    old = pd.DataFrame({"epoch": [1, 2], "loss": [2.0, 1.0], "test_loss": [2.0, 1.0]})
+    nan = pd.DataFrame({"epoch": [1, 2], "loss": [2.0, math.nan], "test_loss": [2.0, 1.0]})
+    assert list(retrain.differences(record, old, record, old)) == []
+    assert list(retrain.differences(record, nan, record, nan)) == []
+    (line,) = retrain.differences(record, old, record, nan)
+    assert line == "loss differs by up to nan, first in epoch 2"
+    (line,) = retrain.differences(record, old, record, old.drop(columns="test_loss"))
+    assert line == "only one history has test_loss"
 
 
 def test_what_cannot_be_compared_is_refused_before_it_is_trained(checkout: Path) -> None:
