@@ -24,9 +24,10 @@ INTRODUCTION = (
     "The speedup is the other's time divided by ours in the same round: the median, with the "
     "minimum and maximum.",
     "PyTorch is installed only for this, from `requirements/speed.lock`: its CPU build for Python "
-    "3.11 on x86-64 Linux, which is on PyTorch's own package index (set `PIP_EXTRA_INDEX_URL` to "
-    "it). On other machines, install PyTorch into `.venv` as pytorch.org describes. Where it is "
-    "missing, the table says so.",
+    "3.11 on x86-64 Linux, from PyTorch's own package index: "
+    "`PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make speed`. On other machines, "
+    "install PyTorch into `.venv` as pytorch.org describes. Where it is missing, the table says "
+    "so.",
     "The bound of an epoch is the larger of two times: that of its arithmetic at the measured rate "
     "of matrix products, and that of its memory traffic at the measured bandwidth. It is an "
     "estimate for direct convolutions; `speed/floor.py` defines both times.",
