@@ -37,16 +37,24 @@ def replaced(path: Path) -> Iterator[Path]:
     partial = path.with_name(f".{path.name}.partial{path.suffix}")
     _remove(partial)
     try:
-        yield partial
-        if path.is_dir():  # a folder cannot be renamed over another
-            _remove(path)
-        partial.replace(path)
+        with names_in_errors(path):
+            yield partial
+            if path.is_dir():  # a folder cannot be renamed over another
+                _remove(path)
+            partial.replace(path)
+    finally:
+        _remove(partial)
+
+
+@contextmanager
+def names_in_errors(path: Path) -> Iterator[None]:
+    """Within the block, an OSError that names no file, e.g. of a full disk, names `path`."""
+    try:
+        yield
     except OSError as error:
         if error.errno is not None and error.filename is None:
             error.filename = str(path)
         raise
-    finally:
-        _remove(partial)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -17,6 +17,7 @@ import urllib3.exceptions
 from tqdm import tqdm
 
 from resnet.errors import BenchmarkError
+from resnet.files import names_in_errors
 
 CHUNK = 2**18  # bytes
 LIMIT = 512 * 2**20  # bytes: three times the archive of CIFAR-10
@@ -42,13 +43,12 @@ def download(
     there. The caller checks what the bytes are. Gives up after `attempts` connections in a row
     that brought nothing new; the first two are `backoff` seconds apart, and each wait is twice the
     one before. `timeout` is the longest silence and `longest_wait` the longest wait that a server
-    may ask for, both in seconds; `limit` is in bytes. Raises BenchmarkError that starts with the
-    URL.
+    may ask for, both in seconds; `limit` is in bytes. Raises BenchmarkError, with the URL first.
     """
     if target.exists():
         return
     target.parent.mkdir(parents=True, exist_ok=True)
-    with _Part(target) as part:
+    with names_in_errors(target), _Part(target) as part:
         transfer = _Transfer(url, part, timeout, longest_wait, limit)
         most = part.size()
         print(f"downloading {url}" + (f" from byte {most:,}" if most else ""), flush=True)

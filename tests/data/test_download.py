@@ -1,5 +1,6 @@
 """Downloads from a real server on loopback."""
 
+import resource
 import shutil
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -294,6 +295,19 @@ def test_disk_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=10))
     with Site(serve()) as site:
         fails(tmp_path, site, "needs 100,000 bytes, 10 are free")
+
+
+def test_disk_that_fills_during_the_download(tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with Site(serve()) as site:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, before[1]))
+        try:
+            with pytest.raises(OSError, match="File too large") as caught:
+                fetched(tmp_path, site)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert caught.value.filename == str(tmp_path / "set")
+    assert [path.name for path in tmp_path.iterdir()] == ["set@.part"]  # for the next call
 
 
 def test_gzip_is_left_alone(tmp_path: Path) -> None:
