@@ -118,7 +118,7 @@ class Driver:
         kind = self._kinds[name]
         if kind and kind != slot.kind and self._workers.may_have(kind):
             return False
-        return self._avoided.get(name) != slot.node.id or not self._workers.others(slot.node)
+        return self._avoided.get(name) != slot.node.id or not self._workers.others(slot.node, kind)
 
     def _start(self, slot: Slot, name: Name) -> None:
         values, removed = self._environment
@@ -200,9 +200,9 @@ class Driver:
         self._show(now=True)
 
     def _may_be_the_node(self, slot: Slot, name: Name) -> bool:
-        """Whether a failure may not be the training's: it never began, and other nodes are left."""
+        """Whether a failure may not be the training's: it never began, and may run elsewhere."""
         first = not slot.past_an_epoch and name not in self._avoided
-        return first and self._workers.others(slot.node)
+        return first and self._workers.others(slot.node, self._kinds[name])
 
     def _lost(self, name: Name, what: str) -> None:
         """A training has ended without its fault: it goes on, but not for ever."""

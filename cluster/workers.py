@@ -73,11 +73,15 @@ class Workers:
 
     def may_have(self, kind: str) -> bool:
         """Whether a node that is used is of that kind, or may be."""
-        return any(kind in self._kinds.get(node, {kind}) for node in self._nodes)
+        return any(self._may_be(node, kind) for node in self._nodes)
 
-    def others(self, node: Node) -> bool:
-        """Whether more nodes are used than that one."""
-        return any(other != node.id for other in self._nodes)
+    def others(self, node: Node, kind: str | None) -> bool:
+        """Whether more nodes are used than that one, which are of that kind, if any, or may be."""
+        others = [other for other in self._nodes if other != node.id]
+        return any(not kind or self._may_be(other, kind) for other in others)
+
+    def _may_be(self, node: str, kind: str) -> bool:
+        return kind in self._kinds.get(node, {kind})  # it is not known at once
 
     def start(self, trainings: int) -> None:
         """Start workers where there is room, until there are as many as trainings to be done.

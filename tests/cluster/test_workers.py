@@ -73,6 +73,9 @@ def test_what_does_not_fit_one_node_gets_a_worker_on_another(started: Workers) -
     started.prepared(started.slots[1], About({}, "CPU"))
     assert started.may_have("CPU")
     assert not started.may_have("GPU")
+    assert started.others(slot.node, None)
+    assert started.others(slot.node, "CPU")
+    assert not started.others(slot.node, "GPU")  # where a state of a GPU could resume
     started.start(1)
     assert places(started) == ["a", "b"]
     slot.training = Name("model", 0)
