@@ -2,7 +2,8 @@
 
 It runs in a temporary copy and changes nothing here. Where the identity is the same (code, data,
 processor, versions, settings), the history must be equal to the last digit and, if all epochs are
-trained, the weights to the last bit. Elsewhere the largest differences are printed.
+trained, the weights to the last bit. Elsewhere, and where one of the two trainings cannot be
+repeated exactly, the largest differences are printed.
 """
 
 import argparse
@@ -70,6 +71,15 @@ def differences(
         yield "the weights differ"
 
 
+def inexact(recorded: TrainingRecord, record: TrainingRecord) -> str:
+    """Why trainings of the same identity may differ; empty where they must be equal."""
+    if not recorded.exact:
+        return "the recorded training was resumed under other conditions"
+    if not record.identity.device.deterministic:
+        return "a GPU repeats the bits only with DETERMINISTIC=1, in both trainings"
+    return ""
+
+
 def main(arguments: argparse.Namespace) -> None:
     """Train and compare; raises BenchmarkError where equal identities give different results."""
     variant, seed = arguments.variant, arguments.seed
@@ -108,6 +118,8 @@ def main(arguments: argparse.Namespace) -> None:
     )
     if changed:
         print(f"not the same identity: {messages.differences(changed, most=10)}")
+    elif found and (reason := inexact(recorded, record)):
+        print(reason)
     elif found:
         raise BenchmarkError(f"the identity is the same, but {'; '.join(found)}")
     print("\n".join(found) or same)

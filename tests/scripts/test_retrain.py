@@ -17,7 +17,7 @@ from scripts import retrain
 from scripts.checkout import copy_checkout, environment
 from tests.support.checkout import SMALL, git, run
 from tests.support.command import call
-from tests.support.results import make_run
+from tests.support.results import make_device, make_run
 
 CHANGES = {
     **SMALL,
@@ -74,6 +74,17 @@ def compared(
     return compare
 
 
+def edit_loss(checkout: Path) -> None:
+    """Add 0.25 to the loss of the second epoch in metrics/."""
+    history = checkout / "metrics" / "plots" / "history" / "model" / "seed0.csv"
+    lines = history.read_text().splitlines()
+    column = lines[0].split(",").index("loss")
+    values = lines[2].split(",")
+    values[column] = str(float(values[column]) + 0.25)
+    lines[2] = ",".join(values)
+    history.write_text("\n".join(lines) + "\n")
+
+
 def test_the_same_identity_gives_the_same_bits(trained: Path) -> None:
     """Also where the arrays are missing, which are made again."""
     before = run(trained, "git", "status", "--porcelain")
@@ -94,13 +105,7 @@ def test_the_first_epochs_are_compared_with_as_many(compared: Callable[[], str])
 def test_a_difference_is_an_error_where_the_identity_is_the_same(
     checkout: Path, compared: Callable[[], str]
 ) -> None:
-    history = checkout / "metrics" / "plots" / "history" / "model" / "seed0.csv"
-    lines = history.read_text().splitlines()
-    column = lines[0].split(",").index("loss")
-    values = lines[2].split(",")
-    values[column] = str(float(values[column]) + 0.25)
-    lines[2] = ",".join(values)
-    history.write_text("\n".join(lines) + "\n")
+    edit_loss(checkout)
     error = "the identity is the same, but loss differs by up to 0.25, first in epoch 2"
     with pytest.raises(BenchmarkError, match=f"^{error}$"):
         compared()
@@ -114,6 +119,27 @@ def test_another_processor_is_said_and_is_no_error(
     provenance["runs"][0]["training"]["identity"]["device"]["processor"] = "another"
     write_json(path, provenance)
     assert "not the same identity: device.processor: another → " in compared()
+
+
+def test_a_recorded_training_under_several_conditions_cannot_be_repeated(
+    checkout: Path, compared: Callable[[], str]
+) -> None:
+    path = checkout / "metrics" / "provenance" / "model.json"
+    provenance = read_json(path)
+    change = {"key": "device.processor", "before": "another", "after": "this"}
+    provenance["runs"][0]["training"]["starts"].append({"epoch": 3, "changes": [change]})
+    write_json(path, provenance)
+    edit_loss(checkout)
+    printed = compared()
+    assert "the recorded training was resumed under other conditions\nloss differs by" in printed
+
+
+def test_a_gpu_repeats_the_bits_only_on_demand() -> None:
+    exact, other = (
+        make_run(device=make_device(deterministic=value)).training for value in (True, False)
+    )
+    assert retrain.inexact(exact, exact) == ""
+    assert retrain.inexact(exact, other).startswith("a GPU repeats the bits only with DETERMINIST")
 
 
 def test_nan_and_columns_of_one_history_alone_are_differences() -> None:
