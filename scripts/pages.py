@@ -31,6 +31,9 @@ README, CARD, PIPELINE = Path("README.md"), Path("checkpoints/README.md"), Path(
 TABLE = re.compile(r"(?<=<!-- results -->\n).*?(?=<!-- /results -->)", re.DOTALL)
 
 NONE_IN_FULL = "**These are short runs. No network has been trained in full yet.**"
+IN_FULL_ELSEWHERE = (
+    "**These are short runs. Full ones are in [metrics/README.md](metrics/README.md).**"
+)
 ORIGINS = {"original": "the original's", "papers": "the paper's"}
 SENTENCES = {  # what a result says about a published one
     AGREES: "agrees with {theirs} %",
@@ -42,8 +45,11 @@ ONE_SEED = "(beside {theirs} %; one seed does not show how seeds vary)"
 EPOCHS = {"last epoch": "the last epoch", "best on test": "the best epoch on the test set"}
 
 
-def readme(found: AllResults, published: Sequence[Published]) -> str:
-    """The table of results, the full trainings first, and what those say about published ones."""
+def readme(found: AllResults, published: Sequence[Published], none_in_full: str) -> str:
+    """The table of results, the full trainings first, and what those say about published ones.
+
+    `none_in_full` takes the place of the latter where no training is a full one.
+    """
     order = sorted(found, key=lambda name: recognize(found[name].parameters).short)
     rows = [
         (
@@ -59,7 +65,7 @@ def readme(found: AllResults, published: Sequence[Published]) -> str:
     table = markdown.table(columns, rows, ("left", "right", "right", "right", "left"))
     full = {name: each for name, each in found.items() if not recognize(each.parameters).short}
     sentences = [line for name, each in full.items() for line in _beside(name, each, published)]
-    text = markdown.bullets(sentences) if full else NONE_IN_FULL
+    text = markdown.bullets(sentences) if full else none_in_full
     return markdown.page([table, *explained(found.values()), text])
 
 
@@ -149,9 +155,14 @@ def rendered() -> dict[Path, str]:
             found[name] = replace(results, stale=is_stale(name, results, settings))
     if not found:
         raise BenchmarkError("no listed variant is trained and evaluated")
+    every = filter(None, map(store.results, store.variants()))
+    in_full = any(not recognize(each.parameters).short for each in every)
+    none_listed = IN_FULL_ELSEWHERE if in_full else NONE_IN_FULL
     texts = {path: path.read_text(encoding="utf-8") for path in (README, CARD, PIPELINE)}
     return {
-        README: with_table(README, texts[README], readme(found, store.published_results())),
+        README: with_table(
+            README, texts[README], readme(found, store.published_results(), none_listed)
+        ),
         CARD: with_table(CARD, texts[CARD], card(found)),
         PIPELINE: pipeline(texts[PIPELINE], found),
     }

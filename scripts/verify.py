@@ -152,7 +152,10 @@ def main(_arguments: argparse.Namespace) -> None:
         print(line, file=sys.stderr)
     if mismatches:
         count = f"{len(mismatches)} mismatch{'es' * (len(mismatches) > 1)}"
-        raise BenchmarkError(f"{count}; `dvc repro` updates the results")
+        raise BenchmarkError(
+            f"{count}; `dvc repro` updates stale results, and `dvc repro --force -s "
+            "evaluate@VARIANT` those that this device scores differently"
+        )
     print(f"verified: {', '.join(found)}: metrics/ contains what the checkpoints score")
     for variant in settings.variants:
         if (results := store.results(variant)) and (missing := without_weights(variant, results)):

@@ -8,6 +8,7 @@ import yaml
 
 from resnet.errors import BenchmarkError
 from resnet.results import notes
+from resnet.results.metrics import AllResults
 from resnet.results.store import Store
 from resnet.variant import Network
 from scripts import pages
@@ -24,6 +25,10 @@ def test_this_checkouts_are_up_to_date(monkeypatch: pytest.MonkeyPatch) -> None:
         assert path.read_text(encoding="utf-8") == text, "run `make publish`"
 
 
+def readme(found: AllResults) -> str:
+    return pages.readme(found, PUBLISHED, "none in full")
+
+
 def first_cells(table: str) -> list[str]:
     rows = [line for line in table.splitlines() if line.startswith("| ")][1:]
     return [line.split("|")[1].strip() for line in rows]
@@ -37,13 +42,13 @@ def test_full_trainings_come_first_and_say_what_published_results_they_agree_wit
             "ResNet20v1-paper", network=PAPER, recipe="paper", accuracy=94.0
         ),
     }
-    text = pages.readme(found, PUBLISHED)
+    text = readme(found)
     assert first_cells(text) == [
         "ResNet20v1 (model)",
         "ResNet20v1-paper, paper's form",
         "ResNet20v1-short",
     ]
-    assert pages.NONE_IN_FULL not in text
+    assert "none in full" not in text
     sentences = " ".join(text.partition("\n\n")[2].split())
     assert sentences == (
         "- ResNet20v1 (model): 92.15 ± 0.02 % at the best epoch on the test set agrees with the "
@@ -70,19 +75,19 @@ def test_full_trainings_come_first_and_say_what_published_results_they_agree_wit
     ],
 )
 def test_too_few_seeds(seeds: int, expected: str) -> None:
-    text = pages.readme({"model": make_results(seeds=seeds, accuracy=91.9)}, PUBLISHED)
+    text = readme({"model": make_results(seeds=seeds, accuracy=91.9)})
     assert " ".join(text.split()).endswith(f"- ResNet20v1 (model): {expected}")
 
 
 def test_without_a_full_training_it_is_said() -> None:
     short = {"ResNet20v1-short": make_results("ResNet20v1-short", changes={"epochs": 12})}
-    assert pages.readme(short, PUBLISHED).endswith(f"\n\n{pages.NONE_IN_FULL}\n")
+    assert readme(short).endswith("\n\nnone in full\n")
 
 
 def test_an_epoch_chosen_on_the_test_set_is_compared_and_marked() -> None:
     """It is then the checkpoints' own accuracy, also where nothing is watched."""
     results = make_results(accuracies=(92.1, 92.3, 92.2), holdout=TEST_SET, best_on_test=None)
-    text = " ".join(pages.readme({"model": results}, PUBLISHED).split())
+    text = " ".join(readme({"model": results}).split())
     assert "| 92.20 ± 0.10 † |" in text
     assert notes.ON_TEST in text
     assert "(model): 92.20 ± 0.10 % at the best epoch on the test set agrees with" in text
@@ -91,7 +96,7 @@ def test_an_epoch_chosen_on_the_test_set_is_compared_and_marked() -> None:
 
 def test_a_stale_result_is_marked() -> None:
     found = {"model": replace(make_results(), stale=True)}
-    for text in (pages.readme(found, PUBLISHED), pages.card(found)):
+    for text in (readme(found), pages.card(found)):
         assert "91.50 ± 0.21 §" in text
         assert notes.OUTDATED in text
 
