@@ -11,11 +11,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from faults import inputs, kills, pipeline, tables, workspace
-from resnet import backend
 from resnet.errors import BenchmarkError, command_parser, one_of, run_stage
 from resnet.files import read_json, write_json, write_text
 
@@ -76,11 +76,10 @@ def _run(part: str, folder: Path, seed: int, names: str) -> dict[str, Any]:
         name = "jax" if part == "jax" else os.environ.get("KERAS_BACKEND", "tensorflow")
         found = {"seed": seed}
         records = _kill(part, folder, rng)
-    versions = backend.versions(name)
     return {
         **found,
         "device": _device(name),
-        "versions": {library: versions[library] for library in ("keras", name)},
+        "versions": {library: metadata.version(library) for library in ("keras", name)},
         "seconds": round(time.monotonic() - start),
         "records": records,
     }

@@ -7,7 +7,6 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from importlib import metadata
 from typing import Any
 
 from resnet.device import Device, cpu_name, cpu_processor, gpu_unwanted, has_nvidia_driver
@@ -175,13 +174,6 @@ def memory_errors(advice: str) -> Iterator[None]:
         lines = (line.strip() for line in text.splitlines() if any(sign in line for sign in signs))
         reason = next(lines, type(error).__name__)
         raise BenchmarkError(f"out of memory: {reason[:200]}; {advice}") from error
-
-
-def versions(backend: str) -> dict[str, str]:
-    """The versions of the packages that compute a result."""
-    names = ("keras", backend, *(("jaxlib",) if backend == "jax" else ()), "numpy")
-    packages = {name: metadata.version(name) for name in names}
-    return {"python": platform.python_version(), **packages}
 
 
 def compiled(function: Callable[..., Any], xla: bool) -> Callable[..., Any]:

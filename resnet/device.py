@@ -6,7 +6,9 @@ import re
 import resource
 import shutil
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
 CPUINFO = Path("/proc/cpuinfo")
@@ -15,6 +17,7 @@ NVIDIA = (
     Path("/proc/driver/nvidia/version"),
     Path("/usr/lib/wsl/lib/libcuda.so.1"),  # WSL 2, from the driver of Windows
 )
+CUDA_PACKAGES = ("nvidia-cudnn-cu12", "nvidia-cublas-cu12")  # the kernels of a GPU
 INSTRUCTIONS = re.compile(r"(sse|ssse|avx|fma|f16c|amx|bf16|asimd|sve|neon|i8mm)")
 
 
@@ -63,6 +66,21 @@ def cpu_processor() -> str:
     flags = (info.get("flags") or info.get("Features", "")).split()
     words += sorted(flag for flag in flags if INSTRUCTIONS.match(flag))
     return " ".join(filter(None, words))
+
+
+def versions(device: Device) -> dict[str, str]:
+    """The versions of the packages that compute a result on this device.
+
+    On a GPU they include those packages of CUDA's libraries that are installed.
+    """
+    jaxlib = ("jaxlib",) if device.backend == "jax" else ()
+    found = {"python": platform.python_version()}
+    for name in ("keras", device.backend, *jaxlib, "numpy"):
+        found[name] = metadata.version(name)
+    for name in CUDA_PACKAGES if device.gpu else ():
+        with suppress(metadata.PackageNotFoundError):  # the system's own library
+            found[name] = metadata.version(name)
+    return found
 
 
 def has_nvidia_driver() -> bool:

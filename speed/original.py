@@ -11,6 +11,7 @@ import numpy as np
 
 from resnet import backend, params
 from resnet.data import arrays
+from resnet.device import versions
 from speed.worker import Task, serve
 
 
@@ -59,7 +60,7 @@ class Original:
             "device": device.name,
             "settings": f"Keras on {device.backend}, jit_compile={jit}, workers=4",
             "float32_products": device.float32_products,
-            "versions": backend.versions(device.backend),
+            "versions": versions(device),
         }
         self._network, self._batches = network, flow(task.images)
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from resnet import backend, params
 from resnet.data import arrays
+from resnet.device import versions
 from speed.worker import TRAINING_IMAGES, Task, serve
 
 
@@ -30,7 +31,7 @@ class Ours:
             "device": device.name,
             "settings": f"Keras on {device.backend}, {steps} steps per call",
             "float32_products": device.float32_products,
-            "versions": backend.versions(device.backend),
+            "versions": versions(device),
         }
         self._epochs = run.epochs(images._replace(indices=images.indices[: task.images]))
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from resnet import backend
 from resnet.data.arrays import Split
+from resnet.device import versions
 from resnet.errors import BenchmarkError
 from resnet.results import scores, trained
 from resnet.results.metrics import ClassScore, Evaluation, Results, Run
@@ -42,7 +43,7 @@ def score_variant(variant: str, seeds: Sequence[int], test: Split) -> VariantFil
             processor=device.processor,
             backend=device.backend,
             float32_products=device.float32_products,
-            versions=backend.versions(device.backend),
+            versions=versions(device),
         )
         run = Run(training=training.record, evaluation=evaluation)
         print(

@@ -8,10 +8,9 @@ from typing import Any
 
 import yaml
 
-from resnet import backend
 from resnet.data import arrays
 from resnet.data.arrays import Split
-from resnet.device import Device
+from resnet.device import Device, versions
 from resnet.errors import BenchmarkError
 from resnet.files import sha256
 from resnet.params import Params
@@ -27,6 +26,9 @@ SETTINGS = (  # variables that may change the last bits
     "TF_XLA_FLAGS",
     "ONEDNN_MAX_CPU_ISA",
     "ONEDNN_DEFAULT_FPMATH_MODE",
+    "DNNL_MAX_CPU_ISA",  # oneDNN also reads its variables under its former name
+    "DNNL_DEFAULT_FPMATH_MODE",
+    "TF_SET_ONEDNN_FPMATH_MODE",
     "XLA_FLAGS",
     "NVIDIA_TF32_OVERRIDE",
 )
@@ -43,7 +45,7 @@ def identify(
         code=code_hashes(),
         data=[arrays.digest(split) for split in splits],
         device=device,
-        versions=backend.versions(device.backend),
+        versions=versions(device),
         environment={variable: os.environ.get(variable) for variable in SETTINGS},
     )
 

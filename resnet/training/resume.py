@@ -12,7 +12,7 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +21,7 @@ import yaml
 from numpy.typing import NDArray
 
 from resnet.errors import BenchmarkError
-from resnet.files import replaced, sha256, sync, write_json
+from resnet.files import LEFT_BEHIND, replaced, sha256, sync, write_json
 from resnet.schema import validate_json
 from resnet.training.record import Identity
 
@@ -184,11 +184,20 @@ def forget_recorded(folder: Path, lock: Path) -> None:
 
 
 def dvc_hash(folder: Path) -> str:
-    """The hash that dvc.lock has for an output folder of plain files."""
+    """The hash that dvc.lock has for an output folder of plain files.
+
+    Files that systems leave behind do not count: .dvcignore names them.
+    """
     files = [
         {"md5": hashlib.md5(path.read_bytes()).hexdigest(), "relpath": path.name}
         for path in folder.iterdir()
+        if not LEFT_BEHIND.fullmatch(path.name)
     ]
+    return files_hash(files)
+
+
+def files_hash(files: Iterable[Mapping[str, str]]) -> str:
+    """The hash that DVC gives a folder with these files, each with the keys md5 and relpath."""
     listed = json.dumps(sorted(files, key=lambda file: file["relpath"]), sort_keys=True)
     return hashlib.md5(listed.encode()).hexdigest() + ".dir"
 

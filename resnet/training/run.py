@@ -94,7 +94,7 @@ def _train(run: Run) -> None:
     start = time.perf_counter()
     model, (saved, changed, superseded) = _build(run), _state_to_resume(run)
     resumed = done = _progress(run, saved, changed)
-    states = _States(run, done.epochs, superseded)
+    states = _States(run, 0 if superseded else done.epochs, superseded)
     training, epochs = _epochs(run, model, done)
     try:
         with interrupt.raised():
@@ -130,7 +130,7 @@ class _States:
     """The states of a run on disk."""
 
     def __init__(self, run: Run, epochs: int, superseded: resume.Store | None):
-        self.epochs = epochs  # of the last state on disk
+        self.epochs = epochs  # of the run's own last state on disk
         self._run, self._superseded, self._saved_at = run, superseded, time.monotonic()
 
     def save(self, done: "Progress") -> None:

@@ -248,6 +248,10 @@ def test_synthetic_images_replace_only_what_the_cache_has(data: Path, tmp_path: 
     stage.fetch(wanted, target, cache=lambda: cache)
     assert len(files(target)) == 8
     stage.fetch(wanted, target, cache=lambda: None)  # its own are no loss
+    (target / "notes.txt").write_text("mine")
+    with pytest.raises(BenchmarkError, match=r"notes.txt is not a file of CIFAR-10: move it"):
+        stage.fetch(wanted, target, cache=lambda: None)
+    assert len(files(target)) == 9
 
 
 def test_files_put_in_place_by_hand_survive_dvc_and_synthetic_images(tmp_path: Path) -> None:

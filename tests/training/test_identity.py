@@ -3,6 +3,7 @@
 import dataclasses
 import os
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,8 @@ def test_the_name_of_a_cpu_has_its_threads(
 
 def test_variables_of_xla_and_onednn_are_among_the_settings() -> None:
     assert set(SETTINGS) == {
+        "DNNL_DEFAULT_FPMATH_MODE",
+        "DNNL_MAX_CPU_ISA",
         "NVIDIA_TF32_OVERRIDE",
         "OMP_NUM_THREADS",
         "ONEDNN_DEFAULT_FPMATH_MODE",
@@ -112,6 +115,7 @@ def test_variables_of_xla_and_onednn_are_among_the_settings() -> None:
         "TF_ENABLE_ONEDNN_OPTS",
         "TF_NUM_INTEROP_THREADS",
         "TF_NUM_INTRAOP_THREADS",
+        "TF_SET_ONEDNN_FPMATH_MODE",
         "TF_XLA_FLAGS",
         "XLA_FLAGS",
     }
@@ -183,3 +187,17 @@ def test_pipeline_without_the_stage(tmp_path: Path, text: str) -> None:
     with pytest.raises(BenchmarkError, match=r"dvc\.yaml: no deps of a stage train: ") as caught:
         code_hashes(tmp_path / "dvc.yaml")
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_versions_on_a_gpu_have_those_of_the_installed_cuda_packages(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def version(name: str) -> str:
+        if name == "nvidia-cublas-cu12":
+            raise metadata.PackageNotFoundError(name)
+        return f"1 of {name}"
+
+    monkeypatch.setattr(metadata, "version", version)
+    on_cpu, on_gpu = device.versions(CPU), device.versions(dataclasses.replace(CPU, gpu=True))
+    assert list(on_cpu) == ["python", "keras", "tensorflow", "numpy"]
+    assert on_gpu == on_cpu | {"nvidia-cudnn-cu12": "1 of nvidia-cudnn-cu12"}

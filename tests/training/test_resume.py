@@ -1,6 +1,7 @@
 """The saved states of a training: the last two are kept, and a damaged one is noticed."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ from resnet.device import Device
 from resnet.errors import BenchmarkError
 from resnet.training import resume
 from resnet.training.record import Identity, TrainingParameters
-from scripts.checkout import environment
+from scripts.checkout import ROOT, environment
 
 DEVICE = Device("a CPU", "x86_64", False, "tensorflow", False, "float32", True)
 
@@ -148,6 +149,7 @@ def test_result_replaces_the_states_until_dvc_has_recorded_it(
     (result / "training.json").write_text("{}\n")
     store.keep_result(result)
     digest = resume.dvc_hash(result)
+    (store.folder / f"result-{digest}" / ".DS_Store").write_bytes(b"")  # by a file manager
     names = {path.name for path in store.folder.iterdir()}
     assert names == {resume.IDENTITY, f"result-{digest}"}
     assert store.restore_result(tmp_path / "restored")
@@ -178,6 +180,8 @@ def test_hash_is_that_of_dvc(tmp_path: Path) -> None:
     output.mkdir()
     for name in ("training.json", "last.keras", "history.csv"):
         (output / name).write_text(f"{name}\n")
+    shutil.copy(ROOT / ".dvcignore", tmp_path)
+    (output / ".DS_Store").write_bytes(b"")
     for command in (["init", "--no-scm"], ["add", "seed0"]):
         subprocess.run(
             [sys.executable, "-m", "dvc", *command, "--quiet"],

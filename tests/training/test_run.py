@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,6 @@ from resnet.errors import BenchmarkError, Interrupted
 from resnet.files import sha256
 from resnet.schema import validate_json
 from resnet.training import history, interrupt, messages
-from resnet.training.options import Options
 from resnet.training.record import BestOnTest, TrainingRecord
 from scripts.checkout import set_params
 from stages import train as stage
@@ -203,6 +202,30 @@ def test_state_of_other_conditions_is_resumed_on_demand(
     assert set(stores()) - {"identity.json"} == {"result"}
 
 
+@pytest.mark.usefixtures("device")
+def test_resume_under_other_conditions_that_is_stopped_at_once(
+    stopped: Path, enter: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The state is saved under these conditions, so the next start needs no OTHER_STATE."""
+    from resnet.training.loop import Training
+
+    def interrupted(*_: Any, **__: Any) -> Iterator[None]:
+        raise Interrupted("stopped by SIGTERM", 143)
+        yield
+
+    enter(stopped)
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    monkeypatch.setenv("OTHER_STATE", "resume")
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "epochs", interrupted)
+        with pytest.raises(Interrupted, match=r"after epoch 2 of 4; the next `dvc repro` resumes"):
+            train()
+    monkeypatch.delenv("OTHER_STATE")
+    train()
+    assert not record().exact
+    assert [start.epoch for start in record().starts] == [1, 3, 3]
+
+
 @pytest.mark.parametrize("other_state", ["", "resume"])
 @pytest.mark.usefixtures("device")
 def test_state_whose_identity_cannot_be_read_is_not_abandoned(
@@ -304,47 +327,6 @@ def test_hold_out_of_no_image_stops_before_training(
     with pytest.raises(BenchmarkError, match=r"^train\.holdout\.fraction is 0\.005, which is less"):
         train()
     assert not OUTPUT.exists()
-
-
-@pytest.mark.parametrize(
-    ("variable", "value", "must"),
-    [
-        ("SAVE_SECONDS", "-1", "must be seconds, or 0 to save after each epoch"),
-        ("SAVE_SECONDS", "nan", "must be seconds, or 0 to save after each epoch"),
-        ("SAVE_SECONDS", "a while", "must be seconds, or 0 to save after each epoch"),
-        ("STEPS_PER_CALL", "0", "must be a whole number, at least 1"),
-        ("STEPS_PER_CALL", "-5", "must be a whole number, at least 1"),
-        ("STEPS_PER_CALL", "1.5", "must be a whole number, at least 1"),
-        ("STEPS_PER_CALL", "²", "must be a whole number, at least 1"),
-        ("OTHER_STATE", "RESUME", "must be resume or ignore"),
-        ("IMAGES_ON_DEVICE", "yes", "must be 0 or 1"),
-    ],
-)
-def test_option_with_a_bad_value(
-    variable: str, value: str, must: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(variable, value)
-    with pytest.raises(BenchmarkError) as caught:
-        Options.from_environment()
-    assert str(caught.value) == f"{variable} is {value!r}: {must}"
-
-
-def test_options(monkeypatch: pytest.MonkeyPatch) -> None:
-    values = {
-        "SAVE_SECONDS": "1.5",
-        "STEPS_PER_CALL": "7",
-        "OTHER_STATE": "ignore",
-        "IMAGES_ON_DEVICE": "0",
-    }
-    for variable in values:
-        monkeypatch.delenv(variable, raising=False)
-    assert Options.from_environment() == (30.0, None, True, "")
-    for variable in values:
-        monkeypatch.setenv(variable, "")
-    assert Options.from_environment() == (30.0, None, True, "")
-    for variable, value in values.items():
-        monkeypatch.setenv(variable, value)
-    assert Options.from_environment() == (1.5, 7, False, "ignore")
 
 
 @pytest.mark.parametrize("name", ["models", "data"])
