@@ -1,6 +1,7 @@
 """Trained networks for raw images: the same answers as the pipeline's, in a plain Keras model."""
 
 import json
+import shutil
 import subprocess
 import sys
 from contextlib import chdir
@@ -64,6 +65,33 @@ def test_the_saved_model_loads_without_this_project(tmp_path: Path) -> None:
     image = np.full((1, 32, 32, 3), 7, "uint8")
     expected = pretrained.load("model").predict(image, verbose=0)
     np.testing.assert_allclose(json.loads(done.stdout.splitlines()[-1]), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["last.keras", "pixel_mean.npy"])
+@pytest.mark.parametrize("content", [None, b"short"])
+def test_a_file_that_is_not_the_recorded_one_is_one_line(
+    workspace: Path, tmp_path: Path, name: str, content: bytes | None
+) -> None:
+    folder = tmp_path / "seed0"
+    shutil.copytree(workspace / model_folder("model", 0), folder)
+    (folder / name).unlink()
+    if content is not None:
+        (folder / name).write_bytes(content)
+    with pytest.raises(BenchmarkError) as caught:
+        pretrained.load(folder)
+    assert str(caught.value) == (
+        f"{folder / name}: missing, damaged, or from another training than the training.json "
+        "beside it"
+    )
+
+
+@pytest.mark.usefixtures("workspace")
+def test_the_mean_of_another_training_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "seed0"
+    shutil.copytree(model_folder("model", 0), folder)
+    np.save(folder / "pixel_mean.npy", np.zeros((32, 32, 3), "float32"))
+    with pytest.raises(BenchmarkError, match=r"pixel_mean.npy: missing, damaged, or from another"):
+        pretrained.load(folder)
 
 
 def test_no_weights_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
