@@ -24,6 +24,7 @@ from resnet.files import replaced
 from resnet.results.provenance import stage_changes
 from resnet.training.pending import Name, trainings
 from resnet.training.record import model_folder
+from resnet.training.resume import files_hash
 from scripts.repository import repository
 
 FOLDER = Path("checkpoints")
@@ -140,6 +141,8 @@ def publish() -> None:
     `dvc exp run` finds the weights again after another experiment.
     """
     wanted, sizes = _wanted()
+    if not wanted:
+        raise BenchmarkError("no listed variant is trained")
     for variant, size in sizes.items():
         if size > LARGEST_VARIANT:
             raise BenchmarkError(
@@ -165,9 +168,38 @@ def publish() -> None:
     print(f"{FOLDER}/: {len(wanted)} files, {sum(sizes.values()) / 1e6:.1f} MB; commit them")
 
 
+def not_evaluated(repo: Any, lists: Mapping[Name, Path]) -> Iterator[str]:
+    """A line for each variant whose evaluation, by dvc.lock, did not read these very weights.
+
+    It is then older than a training, or read the weights of a seed that is no longer listed, so
+    that every clone would repeat it. `lists` has the objects that list the files of trainings; a
+    variant whose trainings are not all among them is left out.
+    """
+    settings = params.load()
+    stages = {getattr(stage, "name", None): stage for stage in repo.index.stages}
+    for variant in settings.variants:
+        names = [Name(variant, seed) for seed in settings.seeds]
+        if not all(name in lists for name in names):
+            continue
+        files = [
+            {"md5": file["md5"], "relpath": f"seed{name.seed}/{file['relpath']}"}
+            for name in names
+            for file in json.loads(_content(lists[name]))
+        ]
+        folder, target = model_folder(variant, 0).parent, f"evaluate@{variant}"
+        deps = {dep.def_path: dep.hash_info.value for dep in stages[target].deps if dep.hash_info}
+        if deps.get(folder.as_posix()) == files_hash(files):
+            continue
+        listed = {model_folder(*name) for name in names}
+        if others := sorted(path for path in folder.glob("seed*") if path not in listed):
+            yield f"{others[0]} is of no listed seed: remove it and run `dvc repro {target}`"
+        else:
+            yield f"{variant}: these weights are not evaluated: run `dvc repro {target}`"
+
+
 def _wanted() -> tuple[dict[Path, Path], dict[str, int]]:
     """The files that the folder must have, each with its source, and the bytes of each variant."""
-    wanted, sizes = dict[Path, Path](), dict[str, int]()
+    wanted, sizes, lists = dict[Path, Path](), dict[str, int](), dict[Name, Path]()
     with repository() as repo:
         cache = Path(repo.cache.legacy.path)
         stages = trainings(repo)
@@ -179,6 +211,7 @@ def _wanted() -> tuple[dict[Path, Path], dict[str, int]]:
                     "it from variants"
                 )
             root, files = _complete(name, output(locked), cache)
+            lists[name] = files[0]
             size = sum(path.stat().st_size for path in files)
             sizes[name.variant] = sizes.get(name.variant, 0) + size
             entry = _run_cache_entry(locked, cache) or _run_cache_entry(locked, FOLDER)
@@ -188,6 +221,8 @@ def _wanted() -> tuple[dict[Path, Path], dict[str, int]]:
             wanted |= {FOLDER / path.relative_to(root): path for path in files}
             if entry:
                 wanted[FOLDER.joinpath(*entry.parts[-4:])] = entry
+        for problem in not_evaluated(repo, lists):
+            raise BenchmarkError(problem)
     return wanted, sizes
 
 

@@ -1,17 +1,18 @@
 """Check that every listed variant was trained with the code and values that are here.
 
-Its weights must be in checkpoints/, too. Then a clone has what its tables claim: `dvc repro` trains
-nothing there but `model`, if that is not trained yet, and `dvc exp run -S model.n=9` trains the
-seeds of that network alone. Part of `make check`.
+Its weights must be in checkpoints/ and evaluated, too. Then a clone has what its tables claim:
+`dvc repro` trains nothing there but `model`, if that is not trained yet, and `dvc exp run -S
+model.n=9` trains the seeds of that network alone. Part of `make check`.
 """
 
 import argparse
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from resnet.errors import BenchmarkError, command_parser, run_stage
 from resnet.results.provenance import stage_changes
-from resnet.training.pending import trainings
+from resnet.training.pending import Name, trainings
 from scripts import checkpoints
 from scripts.repository import repository
 
@@ -24,7 +25,7 @@ WAYS_OUT = (
 
 def problems(repo: Any) -> Iterator[str]:
     """A line for each training that is not as listed; `repo` is a dvc.repo.Repo."""
-    recorded = checkpoints.recorded()
+    recorded, lists = checkpoints.recorded(), dict[Name, Path]()
     for name, stage in trainings(repo).items():
         if name not in recorded:
             if name.variant != NOT_YET:
@@ -33,9 +34,11 @@ def problems(repo: Any) -> Iterator[str]:
         for what, item in stage_changes(stage):
             yield f"{name}: {what} {item}"
         try:
-            list(checkpoints.objects(checkpoints.FOLDER, checkpoints.output(recorded[name])))
+            oid = checkpoints.output(recorded[name])
+            lists[name], *_ = checkpoints.objects(checkpoints.FOLDER, oid)
         except BenchmarkError as error:
             yield f"{name}: its weights are not in {checkpoints.FOLDER}/: {error}"
+    yield from checkpoints.not_evaluated(repo, lists)
 
 
 def main(_arguments: argparse.Namespace) -> None:

@@ -16,7 +16,6 @@ from resnet.errors import BenchmarkError, command_parser, run_stage
 from resnet.params import Params
 from resnet.results import curves, review, same_bits, stale, verdicts
 from resnet.results.markdown import code
-from resnet.results.metrics import Results
 from resnet.results.provenance import WORKSPACE, stale_results
 from resnet.results.review import Row, Side, is_unchanged
 from resnet.results.review_page import Chart, Review, differing_code, render
@@ -43,7 +42,8 @@ def compare(base: str, rev: str, margin: float = verdicts.MARGIN) -> tuple[str, 
         for side in sides:
             try:
                 results = _side(side, variant)
-                reasons = list(_stale(side, variant, results.results)) if results else []
+                said = found.stale[side.name]
+                reasons = list(_stale(side, variant, results, said)) if results else []
             except BenchmarkError as error:  # an older revision may have other files
                 found.unread.append((variant, str(error)))
                 unread_in_rev |= side is sides[1]
@@ -79,14 +79,22 @@ def _any_worse(rows: Sequence[Row]) -> bool:
 def _side(side: Revision, variant: str) -> Side | None:
     """A variant's results on a side; None where it has none."""
     results = side.store.results(variant)
-    return None if results is None else Side(results, side.store.correct(variant, results))
+    if results is None:
+        return None
+    return Side(results, side.store.correct(variant, results), variant in side.listed)
 
 
-def _stale(side: Revision, variant: str, results: Results) -> Iterator[str]:
-    """Why results are stale by their own records, which are all there is of an unlisted variant."""
+def _stale(side: Revision, variant: str, of: Side, said: Sequence[str]) -> Iterator[str]:
+    """Why results are stale by their own records, where DVC has not said that they are.
+
+    The records are all there is of an unlisted variant. Of a listed one, dvc.lock may record a
+    later training than the one whose results these are.
+    """
+    results, name = of.results, code(variant)
     if not results.recorded:
-        yield f"{code(variant)}: its training did not record its code and data"
-    elif not side.broken and variant not in side.listed:
+        yield f"{name}: its training did not record its code and data"
+    elif not side.broken and not any(name in line.partition(": ")[0] for line in said):
+        unlisted = "" if variant in side.listed else "not in `variants`, and "
         text, where = side.reader(same_bits.PATH), f"{side.name}: {same_bits.PATH}"
         known = same_bits.parse(text, where) if text else []
         records = [run.training for run in results.runs]
@@ -94,11 +102,11 @@ def _stale(side: Revision, variant: str, results: Results) -> Iterator[str]:
             same_bits.same_code(variant, record.identity.code, side.code, known)
             for record in records
         ):
-            yield f"{code(variant)}: not in `variants`, and trained with other code"
+            yield f"{name}: {unlisted}trained with other code"
         if isinstance(settings := side.settings, Params) and not all(
             stale.same_parameters(variant, record, settings) for record in records
         ):
-            yield f"{code(variant)}: not in `variants`, and trained with other parameters"
+            yield f"{name}: {unlisted}trained with other parameters"
 
 
 def _variants(sides: Sequence[Revision]) -> list[str]:

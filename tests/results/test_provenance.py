@@ -13,7 +13,7 @@ from resnet import params
 from resnet.results.same_bits import Comparison
 from resnet.training.identity import code_hashes, training_parameters
 from resnet.variant import Network
-from scripts.checkout import copy_checkout, environment
+from scripts.checkout import copy_checkout, environment, set_params
 from tests.support.checkout import ROOT, commit, git, run
 from tests.support.results import make_results, review, write_results
 
@@ -25,6 +25,18 @@ def write(checkout: Path, name: str, draw: int, **options: Any) -> None:
     write_results(checkout / "metrics", results, draw)
 
 
+def record_this_code(checkout: Path, name: str) -> dict[str, Any]:
+    """Make the records of results name the checkout's code and parameters; returns them all."""
+    path = checkout / "metrics" / "provenance" / f"{name}.json"
+    parameters = training_parameters(params.load(checkout / "params.yaml"), name)
+    values: dict[str, Any] = json.loads(path.read_text())
+    for each in values["runs"]:
+        each["training"]["identity"]["parameters"] = parameters.model_dump(mode="json")
+        each["training"]["identity"]["code"] = code_hashes(checkout / "dvc.yaml")
+    path.write_text(json.dumps(values))
+    return values
+
+
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A commit with results that `dvc commit` recorded as those of its code and parameters."""
@@ -32,6 +44,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy_checkout(checkout, {"variants": list(VARIANTS), "seeds": [0, 1]})
     for draw, name in enumerate(VARIANTS):
         write(checkout, name, draw)
+        record_this_code(checkout, name)
     for path in (
         *(f"models/{name}/seed{seed}/x" for name in VARIANTS for seed in (0, 1)),
         "data/cifar-10-batches-py/x",
@@ -179,16 +192,23 @@ def test_the_results_of_this_checkout_were_not_edited_by_hand(tmp_path: Path) ->
     assert not [line for line in done.stdout.splitlines() if " wrote a different " in line]
 
 
+def test_results_of_an_earlier_training_than_dvc_lock_records(clone: Path) -> None:
+    """After a training without an evaluation, DVC compares nothing that is in git."""
+    values = yaml.safe_load((clone / "dvc.lock").read_text())
+    for stage in values["stages"].values():
+        for section in stage.get("params", {}).values():
+            if "ResNet32v1" in section:
+                section["ResNet32v1"] = {"version": 1, "n": 5, "batch_size": 64}
+    (clone / "dvc.lock").write_text(yaml.safe_dump(values))
+    set_params(clone / "params.yaml", {"ResNet32v1.batch_size": 64})
+    assert stale(clone, "main") == ["- `workspace`: `ResNet32v1`: trained with other parameters"]
+
+
 def test_an_unlisted_variant_is_compared_by_its_own_records(clone: Path) -> None:
     """It has no stage that DVC compares, and its results are still shown and compared."""
     path = clone / "metrics" / "provenance" / "ResNet32v1.json"
-    parameters = training_parameters(params.load(clone / "params.yaml"), "ResNet32v1")
-    code = code_hashes(clone / "dvc.yaml")
-    values = json.loads(path.read_text())
-    for each in values["runs"]:
-        each["training"]["identity"]["parameters"] = parameters.model_dump(mode="json")
-        each["training"]["identity"]["code"] = code
-    path.write_text(json.dumps(values))
+    values = record_this_code(clone, "ResNet32v1")
+    code = values["runs"][0]["training"]["identity"]["code"]
     edit(clone / "params.yaml", "- ResNet32v1\n", "")
 
     def reasons(*revisions: str) -> list[str]:

@@ -52,6 +52,10 @@ def status(checkout: Path) -> list[str]:
     return run(checkout, "git", "status", "--porcelain").splitlines()
 
 
+def read(checkout: Path) -> str:
+    return (checkout / "dvc.lock").read_text()
+
+
 def wanted(checkout: Path) -> set[Path]:
     """The objects in checkpoints/ that the trainings in dvc.lock consist of."""
     values = yaml.safe_load((checkout / "params.yaml").read_text(encoding="utf-8"))
@@ -98,6 +102,11 @@ def test_publish_writes_what_is_listed_and_removes_the_rest(warm: Path) -> None:
     assert run(warm, *LISTED) == ""
     run(warm, *PUBLISH)
     assert not status(warm)
+    set_params(
+        warm / "params.yaml", {"variants": ["ResNet8v1"], "ResNet8v1": {"version": 1, "n": 1}}
+    )
+    assert "no listed variant is trained" in run(warm, *PUBLISH, ok=False)
+    assert {line[3:] for line in status(warm)} == {"params.yaml"}
     set_params(warm / "params.yaml", {"variants": ["model"]})
     (warm / "checkpoints" / "files" / "md5" / "stray").write_text("")
     (warm / "checkpoints" / "README.md").write_text("kept")
@@ -131,6 +140,29 @@ def test_publish_refuses_what_is_too_large_missing_or_not_of_this_code(warm: Pat
     assert objects(warm) == before
     (warm / "checkpoints" / "files" / "md5" / md5[:2] / md5[2:]).unlink()
     assert "no such file; checkpoints/files/md5/" in run(warm, *PUBLISH, ok=False)
+
+
+def test_weights_that_are_not_the_evaluated_ones_are_refused(warm: Path) -> None:
+    before, lock = objects(warm), (warm / "dvc.lock").read_text()
+    set_params(warm / "params.yaml", {"model.learning_rate": 0.002})
+    run(warm, "dvc", "repro", "train")
+    text = "model: these weights are not evaluated: run `dvc repro evaluate@model`"
+    assert text in run(warm, *PUBLISH, ok=False)
+    assert objects(warm) == before
+    shutil.copytree(warm / "models/model/seed0", warm / "models/model/seed9")
+    run(warm, "dvc", "repro", "evaluate@model")
+    text = "models/model/seed9 is of no listed seed: remove it and run `dvc repro evaluate@model`"
+    assert text in run(warm, *PUBLISH, ok=False)
+    shutil.rmtree(warm / "models/model/seed9")
+    run(warm, "dvc", "repro", "evaluate@model")
+    run(warm, *PUBLISH)
+    assert run(warm, *LISTED) == ""
+    evaluated = yaml.safe_load(lock)["stages"]["evaluate@model"]["deps"]
+    (old,) = [dep["md5"] for dep in evaluated if dep["path"] == "models/model"]
+    (new,) = set(re.findall(r"models/model\n *hash: md5\n *md5: (\S+)", read(warm)))
+    (warm / "dvc.lock").write_text(read(warm).replace(new, old))
+    text = "listed: model: these weights are not evaluated: run `dvc repro evaluate@model`"
+    assert run(warm, *LISTED, ok=False).startswith(text)
 
 
 def test_a_clone_pulls_them_and_trains_only_what_is_asked_for(clone: Path) -> None:
@@ -176,6 +208,7 @@ def test_new_weights_are_pulled_after_git_pull(warm: Path, clone: Path) -> None:
     run(clone, *PULL)
     set_params(warm / "params.yaml", {"model.learning_rate": 0.002})
     run(warm, "dvc", "repro", "train")
+    run(warm, "dvc", "repro", "evaluate")
     run(warm, *PUBLISH)
     commit(warm)
     run(clone, "git", "pull", "--quiet", str(warm), "main")
