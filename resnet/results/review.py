@@ -45,6 +45,7 @@ class Side:
 
     results: Results
     correct: Correct  # (seeds, images)
+    listed: bool = True  # in `variants`, so that DVC has stages for it
 
 
 @dataclass(frozen=True)
@@ -83,13 +84,12 @@ def accuracy_row(variant: str, before: Side, after: Side, margin: float = MARGIN
         gain = new.metrics.accuracy - old.metrics.accuracy
         return Row(variant, (*shown, _signed(gain)), NO_VERDICT, "one test image")
     seeds = _seeds(old, new)
+    advice = more_seeds(variant, *seeds, listed=after.listed)
     if min(map(len, seeds)) == 1:
         difference = images_difference(before.correct, after.correct)
-        return Row(
-            variant, (*shown, _difference(difference)), NO_VERDICT, more_seeds(variant, *seeds)
-        )
+        return Row(variant, (*shown, _difference(difference)), NO_VERDICT, advice)
     difference = accuracy_difference(before.correct, after.correct)
-    comparison = Comparison(difference, good=1, margin=margin, advice=more_seeds(variant, *seeds))
+    comparison = Comparison(difference, good=1, margin=margin, advice=advice)
     return Row(variant, (*shown, _difference(difference)), comparison=comparison)
 
 
@@ -117,11 +117,12 @@ def seconds_row(variant: str, before: Side, after: Side) -> Row:
     if reasons := _several_devices(new):  # and of old, which has the same
         return Row(variant, (*shown, NONE), NOT_COMPARABLE, "; ".join(reasons))
     seeds = _seeds(old, new)
+    advice = more_seeds(variant, *seeds, listed=after.listed)
     if min(map(len, seeds)) == 1:
         gain = _signed(means[1] - means[0])
-        return Row(variant, (*shown, gain), NO_VERDICT, more_seeds(variant, *seeds))
+        return Row(variant, (*shown, gain), NO_VERDICT, advice)
     difference = mean_difference(*times)
-    comparison = Comparison(difference, good=-1, advice=more_seeds(variant, *seeds))
+    comparison = Comparison(difference, good=-1, advice=advice)
     return Row(variant, (*shown, _difference(difference)), comparison=comparison)
 
 

@@ -68,20 +68,29 @@ def judge(comparisons: Sequence[Comparison]) -> list[Verdict]:
     ]
 
 
-def more_seeds(variant: str, *sides: Collection[int]) -> str:
-    """What to do where a side has too few seeds to see much; empty where both have enough."""
-    fewest = min(map(len, sides))
+def more_seeds(
+    variant: str, base: Collection[int], rev: Collection[int], *, listed: bool = True
+) -> str:
+    """What to do where a side has too few seeds to see much; empty where both have enough.
+
+    The command trains on the side of `rev`, and only a variant that is listed there.
+    """
+    fewest = min(len(base), len(rev))
     if fewest >= ENOUGH_SEEDS:
         return ""
-    seeds = set[int]().union(*sides)
-    for seed in range(ENOUGH_SEEDS):
-        if len(seeds) < ENOUGH_SEEDS:
-            seeds.add(seed)
     why = (
         "one seed does not show how seeds vary"
         if fewest == 1
         else "two seeds show only large differences"
     )
+    if len(rev) >= ENOUGH_SEEDS:
+        return f"{why}; train more on the base"
+    if not listed:
+        return f"{why}; train more"
+    seeds = set(base) | set(rev)
+    for seed in range(ENOUGH_SEEDS):
+        if len(seeds) < ENOUGH_SEEDS:
+            seeds.add(seed)
     override = f"'seeds=[{','.join(map(str, sorted(seeds)))}]'"
     target = shlex.quote(f"evaluate@{variant}")  # without one, every listed variant is trained
     return f"{why}; train more: {markdown.code(f'dvc exp run -S {override} {target}')}"

@@ -29,6 +29,10 @@ def side(seeds: int = 3, accuracy: float = 91.5, images: int = 1000, **options: 
     return Side(results, np.tile(correct, (seeds, 1)))
 
 
+def unlisted(side: Side) -> Side:
+    return replace(side, listed=False)
+
+
 def judged(row: Row) -> Row:
     """The row as in a review without others."""
     ((found,),) = review.with_verdicts([row])
@@ -36,7 +40,8 @@ def judged(row: Row) -> Row:
 
 
 TRAIN_MORE = "train more: `dvc exp run -S 'seeds=[0,1,2]' evaluate@model`"
-ONE_SEED = f"one seed does not show how seeds vary; {TRAIN_MORE}"
+WHY = "one seed does not show how seeds vary"
+ONE_SEED = f"{WHY}; {TRAIN_MORE}"
 TWO_SEEDS = f"two seeds show only large differences; {TRAIN_MORE}"
 NOTHING_VARIES = "nothing varies on either side, so there is no measure of noise"
 
@@ -52,7 +57,10 @@ NOTHING_VARIES = "nothing varies on either side, so there is no measure of noise
         (side(2), side(2, accuracy=91.4), "no difference seen", TWO_SEEDS),
         (side(), side(), "no difference seen", "the same images classified correctly"),
         (side(1), side(1), "no difference seen", "the same images classified correctly"),
-        (side(1), side(3, accuracy=95), "no verdict", ONE_SEED),
+        (side(1), side(1, accuracy=95), "no verdict", ONE_SEED),
+        (side(3), side(1, accuracy=95), "no verdict", ONE_SEED),
+        (side(1), side(3, accuracy=95), "no verdict", f"{WHY}; train more on the base"),
+        (side(1), unlisted(side(1, accuracy=95)), "no verdict", f"{WHY}; train more"),
         (side(accuracy=100), side(accuracy=0), "no verdict", NOTHING_VARIES),
         (side(accuracy=100, images=1), side(accuracy=0, images=1), "no verdict", "one test image"),
         (side(), side(network=Network(version=1, n=9), accuracy=95), "better", ""),
