@@ -58,7 +58,7 @@ def _is_result(name: str) -> bool:
     """Whether this file comes from a training."""
     if name in INPUTS:
         return False
-    return name == "dvc.lock" or name.startswith(("metrics/", "checkpoints/", ".resume/"))
+    return name == "dvc.lock" or name.startswith(("metrics/", "checkpoints/"))
 
 
 def set_params(path: Path, changes: Mapping[str, Any]) -> None:

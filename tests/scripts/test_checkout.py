@@ -23,7 +23,6 @@ def test_a_copy_has_the_code_but_no_results(tmp_path: Path) -> None:
     assert [path.name for path in (copy / "checkpoints").iterdir()] == ["README.md"]
     assert not (copy / "dvc.lock").exists()
     assert not (copy / "data").exists()
-    assert not (copy / ".resume").exists()
     assert params.load(copy / "params.yaml").data.source == "synthetic"
 
 
