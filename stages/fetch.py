@@ -118,11 +118,13 @@ def _from_cache(
 
 def _refuse_to_lose(target: Path, cache: Callable[[], Path | None]) -> None:
     """Raise BenchmarkError where `target` has files that are neither synthetic nor in the cache."""
+    if not target.is_dir():
+        return
     if _is_synthetic(target):
         _refuse_others(target, cifar10.OFFICIAL)
         return
     root = cache()
-    for path in sorted(target.rglob("*")) if target.is_dir() else ():
+    for path in sorted(target.rglob("*")):
         if LEFT_BEHIND.fullmatch(path.name):
             continue
         if path.is_file() and not _cached(root, _md5(path)).is_file():
