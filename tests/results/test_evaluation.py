@@ -1,5 +1,6 @@
 """Scoring the checkpoints in models/, and what is refused before one is loaded."""
 
+import hashlib
 import json
 import os
 import pickle
@@ -28,6 +29,8 @@ from tests.support.results import CLASSES, history_text, make_parameters, make_r
 IMAGES = 60
 SEEDS = range(6)  # TensorFlow warns from the fifth network in a process on
 L2 = 0.01
+MEAN = np.zeros((32, 32, 3), np.float32)
+MEAN_SHA256 = hashlib.sha256(MEAN.tobytes()).hexdigest()
 
 
 @pytest.fixture
@@ -36,9 +39,7 @@ def test_split() -> Split:
     rng = np.random.default_rng(0)
     images = rng.normal(size=(IMAGES, 32, 32, 3)).astype(np.float32)
     labels = (np.arange(IMAGES) >= IMAGES // 2).astype(np.int32)
-    return Split(
-        images, labels, np.zeros((32, 32, 3), np.float32), "cifar10", CLASSES, True, "2" * 64
-    )
+    return Split(images, labels, MEAN, "cifar10", CLASSES, True, MEAN_SHA256)
 
 
 @pytest.fixture(scope="module")
@@ -59,10 +60,15 @@ def built(tmp_path_factory: pytest.TempPathFactory, device: Device) -> Path:
         folder.mkdir(parents=True)
         keras.Model(inputs, layer(features)).save(folder / "last.keras")
         (folder / "history.csv").write_text(history_text(2))
-        np.save(folder / "pixel_mean.npy", np.zeros((32, 32, 3), np.float32))
+        np.save(folder / "pixel_mean.npy", MEAN)
         parameters = make_parameters(changes={"epochs": 2})
         checkpoints = {"last.keras": sha256(folder / "last.keras")}
-        run = make_run(seed=seed, parameters=parameters, checkpoints=checkpoints)
+        run = make_run(
+            seed=seed,
+            parameters=parameters,
+            checkpoints=checkpoints,
+            pixel_mean_sha256=MEAN_SHA256,
+        )
         write_record(folder, run.training)
     return root
 
