@@ -7,6 +7,7 @@ import pytest
 from cluster import connection, worker, workers
 from cluster.connection import Node, Slots
 from cluster.console import Console
+from cluster.driver import Driver
 from cluster.events import About, Failed, Inputs
 from cluster.workers import Slot, Workers
 from resnet.training.pending import Name
@@ -81,6 +82,23 @@ def test_what_does_not_fit_one_node_gets_a_worker_on_another(started: Workers) -
     slot.training = Name("model", 0)
     started.start(2)
     assert places(started) == ["a", "b"]  # no room for a third
+
+
+def test_a_training_with_a_state_is_tried_again_on_its_kind_of_node_alone(started: Workers) -> None:
+    """Else it would avoid the node where it failed, and be kept from all others for good."""
+    name = Name("model", 0)
+    started.start(2)
+    for slot, kind in zip(started.slots, ("A100", "V100"), strict=True):
+        started.prepared(slot, About({}, kind))
+    failed, other = started.slots
+    driver = Driver.__new__(Driver)  # which would need a checkout and a cluster
+    driver._workers, driver._kinds, driver._avoided = started, {name: None}, {}
+    assert driver._may_be_the_node(failed, name)
+    driver._kinds[name] = "A100"
+    assert not driver._may_be_the_node(failed, name)
+    driver._avoided[name] = failed.node.id  # by a node of its kind that has left since
+    assert driver._fits(name, failed)
+    assert not driver._fits(name, other)
 
 
 def test_only_what_dvc_recorded_is_no_longer_kept(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from resnet.errors import BenchmarkError
 from resnet.results import notes
 from resnet.results.metrics import AllResults
 from resnet.results.store import Store
+from resnet.training.pending import Name
 from resnet.variant import Network
 from scripts import pages
 from tests.support.checkout import ROOT
@@ -82,6 +83,18 @@ def test_too_few_seeds(seeds: int, expected: str) -> None:
 def test_without_a_full_training_it_is_said() -> None:
     short = {"ResNet20v1-short": make_results("ResNet20v1-short", changes={"epochs": 12})}
     assert readme(short).endswith("\n\nnone in full\n")
+
+
+def test_a_full_training_that_is_not_listed_is_not_denied(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    name = "ResNet20v1-short"
+    monkeypatch.setattr(pages, "recorded", lambda: {Name(name, 0): {}})
+    found = {name: Store().results(name)}
+    monkeypatch.setattr(Store, "variants", lambda _: list(found))
+    monkeypatch.setattr(Store, "results", lambda _, name: found.get(name))
+    assert pages.NONE_IN_FULL in pages.rendered()[pages.README]
+    found["ResNet44v1"] = make_results("ResNet44v1", network=Network(version=1, n=7))
+    assert pages.IN_FULL_ELSEWHERE in pages.rendered()[pages.README]
 
 
 def test_an_epoch_chosen_on_the_test_set_is_compared_and_marked() -> None:
