@@ -5,8 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-# keras.config.epsilon(): Keras' crossentropy keeps probabilities that far away from 0 and 1.
-EPSILON = 1e-7
+SMALLEST = float(np.finfo(np.float32).tiny)  # in place of a probability that is 0 in float32
 BINS = 15  # of the confidence, as in Guo et al. 2017
 
 Correct = NDArray[np.bool_]  # (seeds, images), whether the predicted class is the true one
@@ -40,7 +39,7 @@ def score(probabilities: NDArray[np.float32], labels: NDArray[np.int32]) -> Scor
     predicted = probabilities.argmax(axis=1)
     sums = probabilities.sum(axis=1, keepdims=True, dtype=np.float64)
     normalized = probabilities.astype(np.float64) / sums
-    true_class = np.clip(normalized[np.arange(n), labels], EPSILON, 1 - EPSILON)
+    true_class = np.maximum(normalized[np.arange(n), labels], SMALLEST)
     pairs = np.bincount(labels * classes + predicted, minlength=classes * classes)
     correct = predicted == labels
     return Score(

@@ -6,27 +6,45 @@ import pytest
 from resnet.results import scores
 
 
-def answers(n: int) -> tuple[Any, Any]:
-    """Random probabilities (n, 10) and labels (n,)."""
+def random_logits(n: int) -> tuple[Any, Any]:
+    """Random logits (n, 10) and labels (n,)."""
     rng = np.random.default_rng(0)
     logits = rng.normal(size=(n, 10)) * 3
-    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    return probabilities.astype(np.float32), rng.integers(10, size=n).astype(np.int32)
+    return logits, rng.integers(10, size=n).astype(np.int32)
+
+
+def softmax(logits: Any) -> Any:
+    """Probabilities in float32, as a model gives them."""
+    return (np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def answers(n: int) -> tuple[Any, Any]:
+    """Random probabilities (n, 10) and labels (n,)."""
+    logits, labels = random_logits(n)
+    return softmax(logits), labels
 
 
 @pytest.mark.usefixtures("device")
 def test_counts_every_image_and_agrees_with_keras() -> None:
+    """From the logits, Keras' loss is exact; from probabilities it takes at least 1e-7."""
     import keras
 
-    probabilities, labels = answers(1237)
-    probabilities[5] = 0  # as wrong as possible: the loss must stay finite, as it does in Keras
-    probabilities[5, (labels[5] + 1) % 10] = 1
+    logits, labels = random_logits(1237)
+    logits[5, labels[5]] -= 60  # a confident, wrong answer
+    probabilities = softmax(logits)
+    assert 0 < probabilities[5, labels[5]] < 1e-20
     score = scores.score(probabilities, labels)
     pairs = zip(probabilities, labels, strict=True)
     assert score.errors == sum(int(row.argmax() != label) for row, label in pairs)
     assert score.accuracy == pytest.approx(100 * (1237 - score.errors) / 1237)
-    expected = keras.losses.SparseCategoricalCrossentropy()(labels, probabilities)
+    expected = keras.losses.SparseCategoricalCrossentropy(from_logits=True)(labels, logits)
     assert score.nll == pytest.approx(float(expected), rel=1e-6)
+
+
+def test_a_probability_of_0_counts_as_the_smallest_in_float32() -> None:
+    probabilities = np.array([[0, 1], [0, 1]], np.float32)
+    score = scores.score(probabilities, np.array([0, 1], np.int32))
+    assert score.nll == pytest.approx(126 * np.log(2) / 2)  # 2^-126
 
 
 def test_confusion_counts() -> None:
