@@ -38,7 +38,7 @@ NEXT = """
 The demo took {seconds:.0f} s. It ran in a temporary copy, and your checkout is unchanged. The notes
 [1] to [9] of the tables are in metrics/README.md. Next, for example:
 
-  make test                                               # the tests, 15 to 30 minutes
+  make test                                               # the tests, 10 to 30 minutes
   make demo KEEP=../demo                                  # the demo again; keeps its folder
   make retrain VARIANT=ResNet20v1-short SEED=0 EPOCHS=3   # repeats a training on CIFAR-10
 
