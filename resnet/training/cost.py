@@ -23,7 +23,7 @@ class Timed(NamedTuple):
     variant: str
     device: str
     gpu: bool
-    seconds: float  # per epoch, with all that comes between epochs
+    seconds: float  # per epoch, if possible with all that comes between epochs
     version: int  # of the network: the two differ in seconds per multiply-add
     multiply_adds: int
 
@@ -67,12 +67,19 @@ def timed(folder: Path = MODELS) -> list[Timed]:
                     identity.variant,
                     identity.device.name,
                     identity.device.gpu,
-                    record.total_seconds / record.epochs,
+                    _seconds(record),
                     identity.parameters.network.version,
                     multiply_adds(identity.parameters.network),
                 )
             )
     return found
+
+
+def _seconds(record: TrainingRecord) -> float:
+    """Seconds per epoch on the device that finished the training."""
+    if any(start.changes for start in record.starts):  # the total may be of several devices
+        return record.seconds_per_epoch
+    return record.total_seconds / record.epochs
 
 
 def estimate(trainings: Iterable[Variant], known: Iterable[Timed]) -> str:

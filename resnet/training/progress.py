@@ -67,11 +67,14 @@ class Progress(NamedTuple):
     def seconds_per_epoch(self) -> float:
         """The median over the epochs but the first of each start, which warms caches.
 
-        It is over all epochs where there are no others.
+        Epochs before a change of conditions do not count: they may be another device's. It is
+        over all epochs where there are no others.
         """
+        since = max((start.epoch for start in self.starts if start.changes), default=1)
+        epochs = self.history[since - 1 :] or self.history
         first = {start.epoch for start in self.starts}
-        seconds = [epoch.seconds for epoch in self.history if epoch.epoch not in first]
-        return statistics.median(seconds or [epoch.seconds for epoch in self.history])
+        seconds = [epoch.seconds for epoch in epochs if epoch.epoch not in first]
+        return statistics.median(seconds or [epoch.seconds for epoch in epochs])
 
     def to_saved(self) -> Saved:
         """The form in which it is saved."""

@@ -78,7 +78,7 @@ class TrainingRecord(Schema):
     checkpoint: Literal["last.keras", "best.keras"]  # the one that is evaluated
     checkpoint_epoch: Count
     best_on_test: BestOnTest | None  # None where the test images were not watched
-    seconds_per_epoch: NotNegative  # the median, without the first epoch of each start
+    seconds_per_epoch: NotNegative  # the median, see Progress.seconds_per_epoch
     total_seconds: NotNegative  # of all starts
     compile_seconds: NotNegative
     checkpoint_seconds: NotNegative

@@ -9,7 +9,7 @@ import pytest
 from resnet.params import Params
 from resnet.training import cost
 from resnet.training.cost import Timed
-from resnet.training.record import RECORD
+from resnet.training.record import RECORD, Change, Start
 from resnet.variant import Network
 from tests.support.results import make_device, make_run
 
@@ -66,3 +66,15 @@ def test_records_on_synthetic_images_and_damaged_ones_say_nothing(tmp_path: Path
     assert cost.timed(tmp_path) == [expected]
     shutil.rmtree(tmp_path / "model")
     assert cost.timed(tmp_path) == []
+
+
+def test_a_training_that_changed_its_device_counts_with_the_median_on_the_last(
+    tmp_path: Path,
+) -> None:
+    moved = Start(epoch=2, changes=[Change(key="device.name", before="there", after="here")])
+    run = make_run(seconds=1.5, device=make_device("here", gpu=False), starts=[moved])
+    (tmp_path / "model/seed0").mkdir(parents=True)
+    text = run.training.model_dump_json(by_alias=True)
+    (tmp_path / "model/seed0" / RECORD).write_text(text, encoding="utf-8")
+    (timed,) = cost.timed(tmp_path)
+    assert (timed.device, timed.seconds) == ("here", 1.5)  # not the mean of both devices

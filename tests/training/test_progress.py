@@ -43,22 +43,29 @@ def test_without_held_out_images_there_is_no_best() -> None:
 
 
 @pytest.mark.parametrize(
-    ("starts", "seconds", "expected"),
+    ("starts", "changed", "seconds", "expected"),
     [
-        ([1], [9.0, 1.0, 2.0, 3.0], 2.0),
-        ([1, 3], [9.0, 1.0, 8.0, 3.0], 2.0),  # without epochs 1 and 3
-        ([1], [9.0], 9.0),
-        ([1, 2], [9.0, 7.0], 8.0),  # all epochs, since there are no others
+        ([1], [], [9.0, 1.0, 2.0, 3.0], 2.0),
+        ([1, 3], [], [9.0, 1.0, 8.0, 3.0], 2.0),  # without epochs 1 and 3
+        ([1], [], [9.0], 9.0),
+        ([1, 2], [], [9.0, 7.0], 8.0),  # all epochs, since there are no others
+        ([1, 4], [4], [9.0, 1.0, 1.0, 8.0, 4.0, 6.0], 5.0),  # of the device that finished it
+        ([1, 3, 5], [3], [9.0, 1.0, 8.0, 4.0, 7.0, 6.0], 5.0),
+        ([1, 3], [3], [9.0, 1.0, 8.0], 8.0),
+        ([1, 4], [4], [9.0, 1.0, 3.0], 2.0),  # only the output was missing
     ],
 )
-def test_seconds_per_epoch_leave_out_the_first_of_each_start(
-    starts: list[int], seconds: list[float], expected: float
+def test_seconds_per_epoch_leave_out_the_first_of_each_start_and_what_other_devices_took(
+    starts: list[int], changed: list[int], seconds: list[float], expected: float
 ) -> None:
     from resnet.training.progress import Progress
 
+    change = Change(key="device.name", before="there", after="here")
     done = Progress(
         history=tuple(epoch(i, seconds=each) for i, each in enumerate(seconds, start=1)),
-        starts=tuple(Start(epoch=start, changes=[]) for start in starts),
+        starts=tuple(
+            Start(epoch=start, changes=[change] if start in changed else []) for start in starts
+        ),
     )
     assert done.seconds_per_epoch == expected
 
