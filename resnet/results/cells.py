@@ -42,6 +42,15 @@ def device(results: Results) -> str:
     return " ".join(" and ".join(results.distinct("name")).split())
 
 
+def seconds_per_epoch(results: Results) -> str:
+    """The median over the seeds, for each device in the order of `device`."""
+    times: dict[str, list[float]] = {}
+    for run in results.runs:
+        name, seconds = run.training.identity.device.name, run.training.seconds_per_epoch
+        times.setdefault(name, []).append(seconds)
+    return _joined([_seconds(statistics.median(each)) for each in times.values()])
+
+
 def recipe(recognized: Recognized) -> str:
     """The published recipe's name and all values that differ from it.
 
@@ -81,12 +90,10 @@ def ours(results: Results | None, missing: str = NONE) -> dict[str, str]:
     """The cells of a variant in any of the tables; all `missing` where it has no results."""
     if results is None:
         return dict.fromkeys(("Accuracy %", BEST, "s/epoch", "Device", "Parameters"), missing)
-    seconds = results.metrics.seconds_per_epoch
-    digits = 2 if seconds < 10 else 1 if seconds < 100 else 0
     return {
         "Accuracy %": accuracy(results) + marks(results),
         BEST: spread(results.best_on_test),
-        "s/epoch": f"{seconds:.{digits}f}",
+        "s/epoch": seconds_per_epoch(results),
         "Device": device(results),
         "Parameters": f"{results.metrics.parameters:,}",
     }
@@ -101,6 +108,11 @@ def explained(results: Iterable[Results]) -> list[str]:
     """A line for each of those marks that any of the results has."""
     every = list(results)
     return [text for text, applies in MARKS.values() if any(map(applies, every))]
+
+
+def _seconds(value: float) -> str:
+    digits = 2 if value < 10 else 1 if value < 100 else 0
+    return f"{value:.{digits}f}"
 
 
 def _libraries(results: Results) -> str:

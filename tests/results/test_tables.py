@@ -229,6 +229,18 @@ def test_seeds_trained_on_two_backends_name_both(published: list[Quoted]) -> Non
     assert device == "NVIDIA H100 80GB HBM3 and TPU"
 
 
+def test_seeds_trained_on_two_devices_have_a_time_for_each(published: list[Quoted]) -> None:
+    devices = [make_device("EPYC", gpu=False), make_device("Xeon", gpu=False)]
+    runs = [
+        make_run(seed=seed, device=devices[seed % 2], seconds=seconds)
+        for seed, seconds in enumerate([45.0, 99.0, 47.0, 101.0])
+    ]
+    built = tables.build(LISTED, {"model": results_of(runs)}, published)
+    row = ("ResNet v1", "ResNet20v1 (model)")
+    assert cell(built, *row, "Device") == "EPYC and Xeon"
+    assert cell(built, *row, "s/epoch") == "46.0 and 100"  # not 73.0, which neither took
+
+
 def test_synthetic_results_have_a_table_with_a_warning(published: list[Quoted]) -> None:
     built = build(
         published, LISTED, model={"source": "synthetic", "changes": {"epochs": 3}}, ResNet32v1={}
