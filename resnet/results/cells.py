@@ -39,16 +39,16 @@ def seeds(count: int) -> str:
 
 def device(results: Results) -> str:
     """The device's name, or several names where the seeds were trained on several."""
-    return " ".join(" and ".join(results.distinct("name")).split())
+    return _joined(list(seconds_by_device(results)))
 
 
-def seconds_per_epoch(results: Results) -> str:
-    """The median over the seeds, for each device in the order of `device`."""
+def seconds_by_device(results: Results) -> dict[str, float]:
+    """Seconds per epoch by the device's name: the median over the seeds that were trained on it."""
     times: dict[str, list[float]] = {}
     for run in results.runs:
         name, seconds = run.training.identity.device.name, run.training.seconds_per_epoch
-        times.setdefault(name, []).append(seconds)
-    return _joined([_seconds(statistics.median(each)) for each in times.values()])
+        times.setdefault(" ".join(name.split()), []).append(seconds)
+    return {name: statistics.median(each) for name, each in times.items()}
 
 
 def recipe(recognized: Recognized) -> str:
@@ -93,7 +93,7 @@ def ours(results: Results | None, missing: str = NONE) -> dict[str, str]:
     return {
         "Accuracy %": accuracy(results) + marks(results),
         BEST: spread(results.best_on_test),
-        "s/epoch": seconds_per_epoch(results),
+        "s/epoch": _joined([_seconds(each) for each in seconds_by_device(results).values()]),
         "Device": device(results),
         "Parameters": f"{results.metrics.parameters:,}",
     }

@@ -112,7 +112,8 @@ PLOTS = {
     r"learning-rate\.svg": ("Learning rate", ""),
     r"accuracy-and-time\.svg": (
         "Accuracy against time",
-        "Full runs beside the published results. Bars are one standard deviation to each side.",
+        "Full runs beside the published results. Bars are one standard deviation to each side. A "
+        "result whose seeds were trained on several devices has a point for each device.",
     ),
     r"accuracy-and-time-short-or-synthetic\.svg": (
         "Accuracy against time: short runs and synthetic data",

@@ -12,7 +12,14 @@ from resnet.results.metrics import Results
 from resnet.results.store import Store
 from resnet.variant import Network
 from tests.support.checkout import ROOT
-from tests.support.results import make_results, report, write_results
+from tests.support.results import (
+    make_device,
+    make_results,
+    make_run,
+    report,
+    results_of,
+    write_results,
+)
 
 NETWORKS = {
     "model": Network(version=1, n=3),
@@ -147,6 +154,19 @@ def test_full_runs_are_beside_the_published_results_and_all_others_in_a_plot_of_
         ["ResNet32v1", "short: 12 of 200 epochs"],
         ["ResNet56v2, synthetic", "synthetic images, not CIFAR-10"],
     ]
+
+
+def test_a_result_from_two_devices_has_a_point_at_the_time_of_each() -> None:
+    runs = [
+        make_run(seed=seed, device=make_device(name), seconds=seconds)
+        for seed, (name, seconds) in enumerate([("EPYC", 45.0), ("Xeon", 99.0), ("Xeon", 101.0)])
+    ]
+    drawn = plots.speed({"model": results_of(runs)}, ())
+    assert drawn[["device", "seconds_per_epoch"]].to_numpy().tolist() == [
+        ["EPYC", 45.0],
+        ["Xeon", 100.0],
+    ]
+    assert drawn["accuracy"].tolist() == [91.5, 91.5]
 
 
 def test_another_recipe_is_named_with_its_differences_and_epochs() -> None:
