@@ -24,8 +24,10 @@ export PATH := $(abspath $(BIN)):$(PATH)
 ifneq ($(wildcard $(VENV)/.installed-*),)
 $(shell $(BIN)/python -c 'import pip' 2>/dev/null || rm -f $(VENV)/.installed-* $(BIN)/python)
 endif
-# GPU=1 installs TensorFlow's CUDA packages, GPU=0 does not; the default asks for an NVIDIA driver
-GPU ?= $(if $(shell command -v nvidia-smi 2>/dev/null),1,0)
+# GPU=1 installs TensorFlow's CUDA packages, GPU=0 does not; by default an NVIDIA driver decides,
+# looked for as in resnet/device.py
+NVIDIA := /dev/nvidia0 /proc/driver/nvidia/version /usr/lib/wsl/lib/libcuda.so.1
+GPU ?= $(if $(shell command -v nvidia-smi 2>/dev/null)$(wildcard $(NVIDIA)),1,0)
 RUN := $(if $(filter 1,$(GPU)),gpu,run)
 
 # CLUSTER=local, or HOST:PORT of a Ray cluster, trains on many GPUs or machines: cluster/README.md

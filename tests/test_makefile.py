@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from resnet.device import NVIDIA
 from tests.support.checkout import ROOT
 
 BROKEN = """\
@@ -26,7 +27,7 @@ def folder(tmp_path: Path) -> Path:
 
 def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run make as from a shell, also where make runs the tests."""
-    outer = ("PYTHON", "MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES", "MAKELEVEL")
+    outer = ("PYTHON", "GPU", "MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES", "MAKELEVEL")
     env = {name: value for name, value in os.environ.items() if name not in outer}
     return subprocess.run(
         ["make", *arguments], cwd=folder, env=env, capture_output=True, text=True, check=False
@@ -72,6 +73,24 @@ def test_speed_has_the_packages_of_a_gpu(folder: Path) -> None:
     for gpu, expected in (("0", ["run", "dev"]), ("1", ["gpu", "dev"])):
         printed = make(folder, "-n", f"GPU={gpu}", "speed").stdout
         assert re.findall(r"-r requirements/(run|gpu|dev)\.lock", printed) == expected
+
+
+def test_a_gpu_is_looked_for_where_the_stages_look() -> None:
+    """Else make would install no CUDA where a training then insists on the GPU."""
+    (looked_for,) = re.findall(
+        r"^NVIDIA := (.+)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert looked_for.split() == [str(path) for path in NVIDIA]
+
+
+def test_cuda_is_installed_where_a_driver_is_but_not_its_tools(folder: Path) -> None:
+    for name in ("run", "gpu"):
+        (folder / "requirements").mkdir(exist_ok=True)
+        (folder / "requirements" / f"{name}.lock").touch()
+    without = "gpu" if shutil.which("nvidia-smi") else "run"
+    for driver, lock in ((folder / "none", without), (folder / "Makefile", "gpu")):
+        printed = make(folder, "-n", f"NVIDIA={driver}", "verify").stdout
+        assert f"-r requirements/{lock}.lock" in printed
 
 
 def test_an_environment_of_another_python_than_asked_for_is_refused(folder: Path) -> None:
