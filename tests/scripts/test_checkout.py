@@ -26,14 +26,15 @@ def test_a_copy_has_the_code_but_no_results(tmp_path: Path) -> None:
     assert params.load(copy / "params.yaml").data.source == "synthetic"
 
 
+@pytest.mark.parametrize("hook", ["pre-commit", "prepare-commit-msg", "post-commit"])
 def test_a_commit_needs_nothing_of_the_users_git(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hook: str
 ) -> None:
-    """Neither a name nor a key for signatures nor hooks that pass."""
-    folder, hooks = tmp_path / "copy", tmp_path / "hooks"
+    """Neither a name nor a key for signatures nor hooks, of which none runs."""
+    folder, hooks, ran = tmp_path / "copy", tmp_path / "hooks", tmp_path / "ran"
     hooks.mkdir()
-    (hooks / "pre-commit").write_text("#!/bin/sh\nexit 1\n")
-    (hooks / "pre-commit").chmod(0o755)
+    (hooks / hook).write_text(f"#!/bin/sh\ntouch '{ran}'\nexit 1\n")
+    (hooks / hook).chmod(0o755)
     settings = f"[commit]\n\tgpgsign = true\n[core]\n\thooksPath = {hooks}\n"
     (tmp_path / ".gitconfig").write_text(settings)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -44,3 +45,4 @@ def test_a_commit_needs_nothing_of_the_users_git(
     (folder / "file").touch()
     commit(folder, "all")
     assert git("show", "--format=%s", "--name-only", cwd=folder).decode().split() == ["all", "file"]
+    assert not ran.exists()
