@@ -10,7 +10,7 @@ trained with other code or parameters than those of this checkout, or if the mod
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -119,8 +119,20 @@ def pretrained_mismatches(folder: Path, scored: Correct) -> Iterator[str]:
 
 def without_weights(variant: str, results: Results) -> str:
     """The seeds that have results, but no checkpoint here; empty where there are none."""
-    seeds = [run.seed for run in results.runs if not model_folder(variant, run.seed).exists()]
-    return f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}" if seeds else ""
+    return _seeds(run.seed for run in results.runs if not model_folder(variant, run.seed).exists())
+
+
+def without_results(variant: str, results: Results | None, seeds: Iterable[int]) -> str:
+    """Those of the listed seeds that have a checkpoint here, but no results; empty if none has."""
+    found = {run.seed for run in results.runs} if results else set()
+    return _seeds(
+        seed for seed in seeds if seed not in found and model_folder(variant, seed).exists()
+    )
+
+
+def _seeds(seeds: Iterable[int]) -> str:
+    listed = [str(seed) for seed in seeds]
+    return f"seed{'s' * (len(listed) > 1)} {', '.join(listed)}" if listed else ""
 
 
 def same_place(recorded: Evaluation, scored: Evaluation) -> bool:
@@ -158,8 +170,11 @@ def main(_arguments: argparse.Namespace) -> None:
         )
     print(f"verified: {', '.join(found)}: metrics/ contains what the checkpoints score")
     for variant in settings.variants:
-        if (results := store.results(variant)) and (missing := without_weights(variant, results)):
+        results = store.results(variant)
+        if results and (missing := without_weights(variant, results)):
             print(f"not checked, since models/ lacks the weights: {variant}, {missing}")
+        if missing := without_results(variant, results, settings.seeds):
+            print(f"not checked, since metrics/ lacks the results: {variant}, {missing}")
     if unlisted := [name for name in store.variants() if name not in settings.variants]:
         print(f"not checked, since params.yaml does not list them: {', '.join(unlisted)}")
 

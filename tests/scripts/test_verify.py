@@ -1,5 +1,6 @@
 """What verify counts as a mismatch; tests/test_pipeline.py runs it on real checkpoints."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -7,8 +8,9 @@ import pytest
 
 from resnet.device import cpu_processor
 from resnet.results.metrics import ClassScore, Evaluation
+from resnet.training.record import model_folder
 from scripts import verify
-from tests.support.results import make_device, make_run
+from tests.support.results import make_device, make_results, make_run
 
 HERE = make_run(device=make_device("a CPU", processor=cpu_processor(), gpu=False)).evaluation
 ELSEWHERE = HERE.model_copy(update={"device": "another"})
@@ -97,6 +99,19 @@ def test_predictions(different: int, exact: bool, matches: bool) -> None:
     found = list(verify.prediction_mismatches(recorded, scored, exact))
     expected = [] if matches else [f"{different} of 10 predictions differ"]
     assert found == expected
+
+
+def test_seeds_that_are_not_checked_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for seed in (0, 2, 3):
+        model_folder("model", seed).mkdir(parents=True)
+    results = make_results("model", accuracies=(86.0, 87.0))  # of the seeds 0 and 1
+    assert verify.without_weights("model", results) == "seed 1"
+    assert verify.without_results("model", results, range(4)) == "seeds 2, 3"
+    assert verify.without_results("model", results, (0, 1)) == ""
+    assert verify.without_results("model", None, (0, 1)) == "seed 0"
 
 
 def test_another_number_of_images() -> None:
