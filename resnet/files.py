@@ -21,7 +21,8 @@ UNSUPPORTED = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 # real errors: its content may be lost.
 FOLDER_UNSUPPORTED = UNSUPPORTED | {errno.EBADF, errno.EIO}
 FLOCK_UNSUPPORTED = UNSUPPORTED | {errno.ENOLCK}  # NFS without a lock manager, Lustre
-LEFT_BEHIND = re.compile(r"\.DS_Store|\._.*|\.directory|Thumbs\.db|desktop\.ini")  # by systems
+# by systems and editors, as in .dvcignore
+LEFT_BEHIND = re.compile(r"\.DS_Store|\._.*|\.directory|Thumbs\.db|desktop\.ini|.*\.swp|.*~")
 _warned: set[str] = set()
 
 
