@@ -22,7 +22,7 @@ from scripts.repository import repository
 COLUMNS = ("Experiment", "Variant", "Accuracy %", "Seeds", "NLL", "ECE %", "s/epoch", "Changed")
 ALIGN = ("left", "left", "left", "right", "right", "right", "right", "left")
 UNCHANGED = "(same metrics)"
-WIDTHS = {"Experiment": 18, "Variant": 18, "Changed": 30}
+WIDTHS = {"Experiment": 18, "Variant": 18, "Changed": 27}
 
 
 def table(repo: Any) -> str:

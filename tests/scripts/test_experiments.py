@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from resnet.results.markdown import text_table
 from resnet.variant import Network
 from scripts.checkout import copy_checkout, set_params
+from scripts.experiments import ALIGN, COLUMNS, WIDTHS
 from tests.support.checkout import commit, git, run
 from tests.support.results import make_results, write_results
 
@@ -62,3 +64,6 @@ def test_a_row_per_commit_and_variant_and_those_that_an_experiment_changed(print
 
 def test_it_fits_in_a_terminal(printed: str) -> None:
     assert max(map(len, printed.splitlines())) <= 120
+    widest = ("e" * 40, "ResNet1001v2-short", "100.00 ± 10.00", "10", "9.9999", "10.00", "12345.6")
+    table = text_table(COLUMNS, [(*widest, "c" * 80)], ALIGN, WIDTHS)
+    assert max(map(len, table.splitlines())) == 120
