@@ -1,9 +1,9 @@
 """Train a variant with a seed once more, from nothing, and compare with what is in git.
 
-It runs in a temporary copy and changes nothing here. Where the identity is the same (code, data,
-processor, versions, settings), the history must be equal to the last digit and, if all epochs are
-trained, the weights to the last bit. Elsewhere, and where one of the two trainings cannot be
-repeated exactly, the largest differences are printed.
+It trains in a temporary copy; here it only prepares `data/`, if that is not up to date. Where the
+identity is the same (code, data, processor, versions, settings), the history must be equal to the
+last digit and, if all epochs are trained, the weights to the last bit. Elsewhere, and where one of
+the two trainings cannot be repeated exactly, the largest differences are printed.
 """
 
 import argparse

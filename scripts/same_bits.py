@@ -85,7 +85,8 @@ def recorded_rows(lock: Lock, only: Iterable[str] = ()) -> list[Row]:
     unknown = sorted(set(only) - set(seeds))
     if unknown or not seeds:
         raise BenchmarkError(
-            f"{LOCK} records no training of {', '.join(unknown) or 'a listed variant'}"
+            f"{LOCK} records no training of a listed variant"
+            + (f" that is named {' or '.join(unknown)}" if unknown else "")
         )
     return [Row(name, tuple(each)) for name, each in seeds.items() if not only or name in only]
 
@@ -262,5 +263,7 @@ def _extract(revision: str, target: Path) -> None:
 if __name__ == "__main__":
     command = command_parser("scripts.same_bits", __doc__)
     command.add_argument("base", metavar="BASE", help="the commit to compare with")
-    command.add_argument("variants", metavar="VARIANT", nargs="*", help="default: all in dvc.lock")
+    command.add_argument(
+        "variants", metavar="VARIANT", nargs="*", help="default: all listed ones in dvc.lock"
+    )
     run_stage(main, command)

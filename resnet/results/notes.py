@@ -18,8 +18,8 @@ READING = (
     "in their seed; a single seed has no spread. n sets the depth of the network: 6n+2 in v1 and "
     "9n+2 in v2. At 92 %, an accuracy on 10,000 test images has a standard error of 0.27 points.",
     "s/epoch is the median over all epochs but the first of each start, then over the seeds, for "
-    "each device in the row. Epochs before a training changed its device do not count. Parameters "
-    "include those that are not trained. "
+    "each device in the row. Epochs before a training changed its device, versions, code or "
+    "environment do not count. Parameters include those that are not trained. "
     f"{NONE}: no result. {NOT_BUILDABLE}, as in the original: no n gives this depth, the paper has "
     "no such network, or the paper's network is not one of ours [2]. "
     f"{ON_TEST_SET}: the accuracy at the epoch that is best on the test set, to be compared with "

@@ -28,7 +28,7 @@ def conditions(identity: Identity) -> str:
     if not device.gpu and parameters.source == "cifar10":
         epochs = parameters.recipe.epochs
         which = "the epoch" if epochs == 1 else f"each of the {epochs} epochs"
-        line += f"\nno GPU: {which} takes a minute or more on a CPU"
+        line += f"\nno GPU: {which} takes about a minute or more on a CPU"
     return line
 
 
