@@ -7,7 +7,6 @@ about 25 minutes on two cores; a part that is not run keeps its last results.
 import argparse
 import os
 import random
-import subprocess
 import sys
 import tempfile
 import time
@@ -18,6 +17,7 @@ from typing import Any
 from faults import inputs, kills, pipeline, tables, workspace
 from resnet.errors import BenchmarkError, command_parser, one_of, run_stage
 from resnet.files import read_json, write_json, write_text
+from scripts.command import output
 
 RESULTS = Path(__file__).parent / "results.json"
 PAGE = Path(__file__).parent / "README.md"
@@ -105,15 +105,8 @@ def _shuffled(counts: dict[str, int], rng: random.Random) -> list[str]:
 def _device(name: str) -> str:
     """What a training runs on, found by another process, since a process has one backend."""
     code = "from resnet import backend; print(backend.start().name)"
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=PAGE.parent.parent,
-        env={**os.environ, "KERAS_BACKEND": name},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return done.stdout.splitlines()[-1]
+    env = {**os.environ, "KERAS_BACKEND": name}
+    return output([sys.executable, "-c", code], PAGE.parent.parent, env).splitlines()[-1]
 
 
 def _log(line: str) -> None:

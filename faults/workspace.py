@@ -2,13 +2,12 @@
 
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-from resnet.errors import BenchmarkError
 from scripts.checkout import copy_checkout, environment
+from scripts.command import output
 
 SMALL = {
     "data.source": "synthetic",
@@ -16,6 +15,7 @@ SMALL = {
     "variants": ["model"],
     "seeds": [0],
     "model.n": 1,
+    "train.recipe": "original",
     "recipes.original.epochs": 12,
     "train.holdout.fraction": 0.2,
 }
@@ -30,13 +30,7 @@ def checkout(folder: Path, **changes: Any) -> Path:
     """Copy this checkout to `folder`, with small preprocessed synthetic images."""
     copy_checkout(folder, {**SMALL, **changes})
     for stage in ("fetch", "preprocess"):
-        subprocess.run(
-            [sys.executable, "-m", f"stages.{stage}"],
-            cwd=folder,
-            env=env(folder),
-            check=True,
-            capture_output=True,
-        )
+        output([sys.executable, "-m", f"stages.{stage}"], folder, env(folder))
     return folder
 
 
@@ -47,13 +41,7 @@ def env(folder: Path, **more: str) -> dict[str, str]:
 
 def finish(folder: Path, **more: str) -> str:
     """Run the training to its end; returns what it printed."""
-    done = subprocess.run(
-        TRAIN, cwd=folder, env=env(folder, **more), capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        reason = " ".join(done.stderr.split())
-        raise BenchmarkError(f"the training ended with status {done.returncode}: {reason}")
-    return done.stdout
+    return output(TRAIN, folder, env(folder, **more))
 
 
 def reset(folder: Path) -> None:

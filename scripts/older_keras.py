@@ -7,7 +7,6 @@ minute per version; prints one line per version.
 
 import argparse
 import os
-import subprocess
 import tempfile
 import venv
 from importlib import metadata
@@ -17,6 +16,7 @@ import numpy as np
 
 from resnet import backend
 from resnet.errors import BenchmarkError, command_parser, run_stage
+from scripts.command import output
 
 OLDER = ("3.8.0", "3.13.2")
 NETWORKS = ((1, 8, "original"), (1, 8, "paper"), (2, 11, "original"), (2, 11, "paper"))
@@ -86,23 +86,15 @@ def check(version: str, folder: Path) -> float:
     """The largest difference of a probability there; raises BenchmarkError if it is large."""
     environment = folder / version
     venv.create(environment, with_pip=True)
-    python = environment / "bin" / "python"
-    _run([python, "-m", "pip", "install", "--quiet", f"keras=={version}", "jax"])
-    difference = float(_run([python, "-c", PREDICT, folder / "checkpoints", version]))
+    python = str(environment / "bin" / "python")
+    env = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
+    env.pop("PYTHONPATH", None)
+    output([python, "-m", "pip", "install", "--quiet", f"keras=={version}", "jax"], env=env)
+    predict = [python, "-c", PREDICT, str(folder / "checkpoints"), version]
+    difference = float(output(predict, env=env))
     if not difference <= TOLERANCE:
         raise BenchmarkError(f"probabilities differ by {difference:.1g}, above {TOLERANCE:g}")
     return difference
-
-
-def _run(command: list[str | Path]) -> str:
-    """What a command prints; raises BenchmarkError with the last line of its errors."""
-    env = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
-    env.pop("PYTHONPATH", None)
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
-    if done.returncode:
-        lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
-        raise BenchmarkError(lines[-1])
-    return done.stdout
 
 
 if __name__ == "__main__":
