@@ -1,6 +1,6 @@
 """Measure the speed of the training on this machine.
 
-Reads data/arrays/train. Writes speed/results/<device>.json, and renders speed/README.md from all
+Reads data/arrays. Writes speed/results/<device>.json, and renders speed/README.md from all
 such files. All parts take about an hour on two cores; a part that is not run keeps its results.
 """
 

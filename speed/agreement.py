@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from speed.worker import ORIGINAL
+
 DEPTH, IMAGES, EPOCHS, BATCH = 8, 10_000, 5, 32
 DROP = (3, 0.1)  # the first epoch, counted from 0, of this fraction of the learning rate
 IMPLEMENTATIONS = ("original float32", "ours float32", "ours bfloat16")
@@ -59,20 +61,18 @@ def difference(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, f
 
 def _ours(train: Any, seed: int, device: Any, max_steps_per_call: int | None) -> Any:
     from resnet import model as networks
-    from resnet import params
     from resnet.training import inputs, loop
     from resnet.variant import Drop
 
-    variant = params.load().variant("model")
     drops = (Drop(epoch=DROP[0], factor=DROP[1]),)
-    recipe = variant.recipe.model_copy(
+    recipe = ORIGINAL.recipe.model_copy(
         update={"batch_size": BATCH, "epochs": EPOCHS, "drops": drops}
     )
     model = networks.build(1, DEPTH, l2=recipe.l2)
     images = inputs.whole(train)
     few = images._replace(indices=images.indices[:IMAGES])
     training = loop.Training(
-        model, DEPTH, recipe, variant.augment, seed, device, max_steps_per_call
+        model, DEPTH, recipe, ORIGINAL.augment, seed, device, max_steps_per_call
     )
     for _ in training.epochs(few):
         pass
@@ -85,11 +85,9 @@ def _original(train: Any, seed: int) -> Any:
     from keras.src.legacy.preprocessing.image import ImageDataGenerator  # no longer public
 
     from resnet import model as networks
-    from resnet import params
     from resnet.training import draws
 
-    variant = params.load().variant("model")
-    recipe, augment = variant.recipe, variant.augment
+    recipe, augment = ORIGINAL.recipe, ORIGINAL.augment
     keras.utils.set_random_seed(seed)
     model = networks.build(1, DEPTH, l2=recipe.l2)
     networks.initialize(model, draws.weights_generator(seed))

@@ -15,6 +15,7 @@ from typing import Any
 from resnet.data import arrays
 from resnet.errors import BenchmarkError
 from scripts.checkout import copy_checkout, environment
+from scripts.command import output
 from speed.worker import TRAINING_IMAGES, Task, Worker
 
 IMPLEMENTATIONS = ("ours", "original", "pytorch")
@@ -29,6 +30,7 @@ SMALL = {
     "data.synthetic": {"train_images": 500, "test_images": 10000, "seed": 0},
     "variants": ["model"],
     "seeds": [0],
+    "train.recipe": "original",
     "recipes.original.epochs": 1,
     "train.watch": "none",
 }
@@ -99,13 +101,7 @@ def overheads(log: Callable[[str], None]) -> dict[str, list[float]]:
             seconds = []
             for _ in range(runs):
                 start = time.perf_counter()
-                subprocess.run(
-                    command,
-                    cwd=checkout,
-                    env=environment(checkout),
-                    check=True,
-                    capture_output=True,
-                )
+                output(command, checkout, environment(checkout))
                 seconds.append(time.perf_counter() - start)
             log(f"{' '.join(command)}: {statistics.median(seconds):.2f} s")
             return seconds
@@ -157,13 +153,8 @@ def device() -> str:
 
 def _evaluate(code: str) -> Any:
     """The value of `value` after code that another process runs: this one imports no framework."""
-    done = subprocess.run(
-        [sys.executable, "-c", f"{code}; import json; print(json.dumps(value))"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return json.loads(done.stdout.splitlines()[-1])
+    printed = output([sys.executable, "-c", f"{code}; import json; print(json.dumps(value))"])
+    return json.loads(printed.splitlines()[-1])
 
 
 def check_arrays() -> None:

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from resnet import backend, params
+from resnet import backend
 from resnet.data import arrays
 from resnet.device import versions
-from speed.worker import Task, serve
+from speed.worker import ORIGINAL, Task, serve
 
 
 class Original:
@@ -23,8 +23,7 @@ class Original:
 
         from resnet import model
 
-        variant = params.load().variant("model")
-        recipe, augment = variant.recipe, variant.augment
+        recipe, augment = ORIGINAL.recipe, ORIGINAL.augment
         network = model.build(task.version, task.depth, l2=recipe.l2)
         jit = "auto" if device.gpu else False
         network.compile(

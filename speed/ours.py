@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from resnet import backend, params
+from resnet import backend
 from resnet.data import arrays
 from resnet.device import versions
-from speed.worker import TRAINING_IMAGES, Task, serve
+from speed.worker import ORIGINAL, TRAINING_IMAGES, Task, serve
 
 
 class Ours:
@@ -14,12 +14,11 @@ class Ours:
         from resnet import model
         from resnet.training import inputs, loop
 
-        variant = params.load().variant("model")
-        recipe = variant.recipe.model_copy(
+        recipe = ORIGINAL.recipe.model_copy(
             update={"batch_size": task.batch_size, "epochs": 10**6, "drops": ()}
         )
         network = model.build(task.version, task.depth, l2=recipe.l2)
-        run = loop.Training(network, task.depth, recipe, variant.augment, 0, device)
+        run = loop.Training(network, task.depth, recipe, ORIGINAL.augment, 0, device)
         # As many as in a whole epoch, also where fewer images are measured.
         steps = loop.steps_per_call(TRAINING_IMAGES // task.batch_size, run.max_steps_per_call)
         run.max_steps_per_call = steps

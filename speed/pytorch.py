@@ -13,10 +13,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from resnet import params
 from resnet.data import arrays
 from resnet.training.draws import epoch_draws
-from speed.worker import Task, serve
+from speed.worker import ORIGINAL, Task, serve
 
 
 class Block(nn.Module):
@@ -88,8 +87,7 @@ def build(version: int, depth: int) -> nn.Module:
 
 class PyTorch:
     def __init__(self, task: Task, split: arrays.Split):
-        variant = params.load().variant("model")
-        recipe, self._augment = variant.recipe, variant.augment
+        recipe, self._augment = ORIGINAL.recipe, ORIGINAL.augment
         self._task, self._number = task, 0
         gpu = torch.cuda.is_available()
         self._device = torch.device("cuda" if gpu else "cpu")

@@ -16,8 +16,11 @@ from typing import Any, Protocol
 
 from resnet.data import arrays
 from resnet.errors import BenchmarkError
+from resnet.results.recipes import PUBLISHED
+from scripts.command import last_line
 
 TRAINING_IMAGES = 50_000  # of CIFAR-10
+ORIGINAL = PUBLISHED["original"]  # what all implementations train with, whatever params.yaml has
 
 
 @dataclass(frozen=True)
@@ -90,4 +93,5 @@ class Worker:
         self._process.communicate()
         self._errors.seek(0)
         with self._errors:
-            raise BenchmarkError(f"{self._module} ended: {self._errors.read().strip()}")
+            reason = last_line(self._errors.read(), self._process.returncode)
+        raise BenchmarkError(f"{self._module}: {reason}")
