@@ -9,9 +9,9 @@ import os
 import random
 import re
 import signal
-import subprocess
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from resnet.training import resume
 from resnet.training.pending import Name
 from resnet.training.record import model_folder
 from scripts.checkout import ROOT, copy_checkout, environment
+from scripts.command import output
 from scripts.table import originals
 
 RESULTS = Path(__file__).with_name("results.json")
@@ -38,6 +39,7 @@ COUNTS = {2: 2, 8: 8, 32: 32, 100: 8}  # trainings: how many of them at a time
 EPOCHS, SECONDS = 10, 3.0  # of a simulated training, and per epoch
 STATE, MODEL = 6_600_000, 1_100_000  # bytes: two states of ResNet20v1, and its checkpoint
 REAL = {**ONE_THREAD, "SAVE_SECONDS": "0"}
+KILLED_EPOCHS = 120  # of the trainings in which something is killed
 KILLS = ("node", "worker", "driver") * 2 + ("SIGTERM", "SIGHUP", "SIGINT")
 
 
@@ -91,12 +93,7 @@ def _scale(folder: Path) -> list[dict[str, Any]]:
             state_bytes=STATE,
             model_bytes=MODEL,
         )
-        subprocess.run(
-            ["dvc", "repro", "--quiet", "preprocess"],
-            cwd=checkout,
-            env=environment(checkout),
-            check=True,
-        )
+        output(["dvc", "repro", "--quiet", "preprocess"], checkout, environment(checkout))
         cluster = Cluster()
         try:
             for _ in range(2):
@@ -137,8 +134,7 @@ def _checkout(folder: Path, **changes: Any) -> Path:
 
 
 def _dvc(folder: Path, *arguments: str) -> None:
-    env = {**environment(folder), **REAL, "GPU": "0"}
-    subprocess.run(["dvc", *arguments], cwd=folder, env=env, check=True, capture_output=True)
+    output(["dvc", *arguments], folder, {**environment(folder), **REAL, "GPU": "0"})
 
 
 def _trainings(folder: Path) -> list[dict[str, Any]]:
@@ -185,7 +181,7 @@ def _kills(folder: Path) -> list[dict[str, Any]]:
     There are as many kills in a pair of trainings as come before one ends; then the other may, and
     both are compared with undisturbed ones.
     """
-    changes = {"seeds": [0, 1], "recipes.original.epochs": 120}
+    changes = {"seeds": [0, 1], "recipes.original.epochs": KILLED_EPOCHS}
     plain, left, rng = _checkout(folder / "plain", **changes), list(KILLS), random.Random(0)
     _dvc(plain, "repro")
     rows: list[dict[str, Any]] = []
@@ -206,8 +202,8 @@ def _kills(folder: Path) -> list[dict[str, Any]]:
         rows += [{**row, "differences": names} for row in found]
         print(*rows[len(rows) - len(found) :], sep="\n", flush=True)
         if not left:
-            break
-    return rows
+            return rows
+    raise BenchmarkError(f"{len(left)} of {len(KILLS)} kills were not in time; run it again")
 
 
 def _kill(
@@ -226,17 +222,25 @@ def _kill(
         nodes.append(cluster.add())
     elif what == "worker":
         psutil.wait_procs([_kill_worker(cluster)])
+    resumed = {}
     if what in ("node", "worker"):
-        driver.wait_for("is lost: model-")
+        (lost,) = re.findall(r"is lost: (model-\d+) ", driver.wait_for("is lost: model-"))
+        if lost in before:  # what it resumes from counts: a new start would give the same bits
+            line = driver.wait_for(f"^{lost}: resuming after epoch |^{lost} is trained, ")
+            resumed[lost] = int((re.findall(r"resuming after epoch (\d+)", line) or [0])[0])
         what_ends, status = signal.SIGTERM, 143
     else:
         what_ends = signal.SIGKILL if what == "driver" else signal.Signals[what]
         status = -9 if what == "driver" else 128 + what_ends
     driver.kill(what_ends)
-    driver.end(status)
-    after = _epochs(checkout)
-    kept = sum(after.get(name, epochs) for name, epochs in before.items())
-    return {"what": what, "epochs": sum(before.values()), "kept": kept}
+    done = re.findall(r"^(model-\d+) is trained, ", driver.end(status), re.MULTILINE)
+    after = {**_epochs(checkout), **dict.fromkeys(done, KILLED_EPOCHS), **resumed}
+    return {"what": what, "epochs": sum(before.values()), "kept": kept(before, after)}
+
+
+def kept(before: Mapping[str, int], after: Mapping[str, int]) -> int:
+    """How many epochs of the states before are left; no gain elsewhere hides a loss."""
+    return sum(min(after.get(name, 0), epochs) for name, epochs in before.items())
 
 
 def _kill_worker(cluster: Cluster) -> psutil.Process:
@@ -253,8 +257,8 @@ def _kill_worker(cluster: Cluster) -> psutil.Process:
 
 def _epochs(checkout: Path) -> dict[str, int]:
     """How many epochs the last states below .resume/ have, by training."""
-    folders = (checkout / ".resume").glob("model-*")
-    return {folder.name: resume.Store(folder).epochs for folder in folders}
+    stores = [resume.Store(folder) for folder in (checkout / ".resume").glob("model-seed*-*")]
+    return {re.sub("seed|-[^-]+$", "", store.folder.name): store.epochs for store in stores}
 
 
 MEASUREMENTS = {"order": _order, "scale": _scale, "trainings": _trainings, "kills": _kills}

@@ -12,7 +12,7 @@ import yaml
 from dvc.repo import Repo
 
 from cluster import __main__ as command
-from cluster import checkout, connection, simulated, tables
+from cluster import checkout, connection, measure, simulated, tables
 from cluster.events import State
 from resnet.errors import BenchmarkError
 from resnet.files import read_json
@@ -167,6 +167,13 @@ def test_the_page_shows_what_was_measured() -> None:
     assert tables.problems(found) == []
     assert set(found) == set(tables.TABLES)
     assert "   GPUs |" in text
+
+
+def test_a_lost_state_is_seen_beside_the_progress_of_another_training() -> None:
+    assert measure.kept({"model-0": 3, "model-1": 8}, {"model-0": 5, "model-1": 8}) == 11
+    assert measure.kept({"model-0": 3, "model-1": 8}, {"model-0": 20, "model-1": 1}) == 4
+    assert measure.kept({"model-0": 3, "model-1": 8}, {"model-0": 20}) == 3
+    assert measure.kept({}, {"model-0": 20}) == 0
 
 
 def test_a_problem_is_reported() -> None:
