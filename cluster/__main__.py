@@ -9,14 +9,12 @@ the next call resumes. cluster/README.md describes the environment variables and
 import argparse
 import logging
 import os
-import platform
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from cluster import checkout, connection
+from cluster import checkout, connection, worker
 from cluster.connection import Slots
 from cluster.console import Console
 from cluster.driver import Driver
@@ -142,14 +140,8 @@ def put_inputs(stages: Sequence[Any]) -> Inputs:
 def _versions() -> dict[str, str | None]:
     """The versions here of Python, of all that the lock pins, and of JAX where it trains."""
     versions, _ = locks.read(LOCK)
-    found: dict[str, str | None] = {"Python": platform.python_version()}
     jax = ("jax", "jaxlib") if os.environ.get("KERAS_BACKEND") == "jax" else ()
-    for name in [*versions, *jax]:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = None
-    return found
+    return {name: worker.installed_version(name) for name in ("Python", *versions, *jax)}
 
 
 if __name__ == "__main__":

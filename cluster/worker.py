@@ -70,10 +70,10 @@ class Worker:
                 [sys.executable, "-c", KIND], cwd=self._folder / "inputs", capture_output=True
             )
             kind = done.stdout.decode(errors="replace").strip()
-        return About({name: _version(name) for name in names}, kind)
+        return About({name: installed_version(name) for name in names}, kind)
 
     def train(self, job: Job) -> Iterator[Event]:
-        """Run a training; yields what happens, and at the end Trained, Failed or Stopped."""
+        """Run a training; yields what happens; the last is Trained, Failed, Killed or Stopped."""
         clone = self._folder / "clones" / f"{job.name}-{uuid.uuid4().hex[:8]}"
         try:
             self._clone(clone, job)
@@ -252,13 +252,13 @@ def _locked_alone(file: Any) -> bool:
     return True
 
 
-def _version(name: str) -> str | None:
+def installed_version(name: str) -> str | None:
+    """The version of Python or of a package here; None where it is not installed."""
     if name == "Python":
         return platform.python_version()
-    try:
+    with contextlib.suppress(metadata.PackageNotFoundError):
         return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
+    return None
 
 
 def _reason(lines: Sequence[str]) -> str:

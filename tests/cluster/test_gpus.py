@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster import simulated, worker
+from cluster import simulated
 from cluster.loopback import Cluster, Driver, trained
 
 
@@ -64,19 +64,3 @@ def test_gpu_0_trains_on_the_cpus_of_all_nodes(cluster: Cluster, tmp_path: Path)
     printed = drive(checkout, cluster, GPU="0")
     assert len(set(re.findall(r"^\S+-\d+ on (\S+)$", printed, re.M))) == 2
     assert most_at_a_time(printed) == 3  # two CPUs each, and all that the other node has
-
-
-def test_the_kind_of_a_gpu_is_its_name_for_the_driver(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As both backends name it in a training's identity, whose states then resume on its like."""
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
-    smi = tmp_path / "nvidia-smi"
-    smi.write_text('#!/bin/sh\n[ "$1" = --id=1 ] && echo "NVIDIA A100-SXM4-80GB"\n')
-    smi.chmod(0o755)
-    assert worker.gpu_name() == "NVIDIA A100-SXM4-80GB"
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2")
-    assert worker.gpu_name() == ""
-    smi.unlink()
-    assert worker.gpu_name() == ""

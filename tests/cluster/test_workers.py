@@ -107,3 +107,19 @@ def test_only_what_dvc_recorded_is_no_longer_kept(tmp_path: Path) -> None:
     for folder, oid in oids.items():
         (tmp_path / folder / f"result-{oid}").mkdir(parents=True)
     assert worker._recorded(tmp_path, {"files/md5/ab/12.dir": b""}) == ["model-seed0-a"]
+
+
+def test_the_kind_of_a_gpu_is_its_name_for_the_driver(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As both backends name it in a training's identity, whose states then resume on its like."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    smi = tmp_path / "nvidia-smi"
+    smi.write_text('#!/bin/sh\n[ "$1" = --id=1 ] && echo "NVIDIA A100-SXM4-80GB"\n')
+    smi.chmod(0o755)
+    assert worker.gpu_name() == "NVIDIA A100-SXM4-80GB"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2")
+    assert worker.gpu_name() == ""
+    smi.unlink()
+    assert worker.gpu_name() == ""
