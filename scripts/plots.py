@@ -14,12 +14,12 @@ from typing import Any
 import vl_convert
 
 from resnet.errors import BenchmarkError, command_parser, run_stage
-from resnet.files import LEFT_BEHIND, replaced, write_text
+from resnet.files import write_text
 from resnet.results import pictures
 from resnet.results.provenance import WORKSPACE
 from scripts import sides
 
-OUT = Path("dvc_plots/svg")  # beside the page of `dvc plots`
+OUT = Path("dvc_plots/svg")  # of these plots alone, beside the page of `dvc plots`
 
 
 def specifications(revisions: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -50,20 +50,12 @@ def specifications(revisions: Sequence[str]) -> dict[str, dict[str, Any]]:
 
 
 def write(drawn: Mapping[str, str], folder: Path) -> None:
-    """Write SVG files by name, in place of all others in the folder.
-
-    Raises BenchmarkError where the folder contains anything else, which would be lost.
-    """
-    others = (path for path in folder.glob("*") if path.suffix != ".svg")
-    if other := [path for path in others if not LEFT_BEHIND.fullmatch(path.name)]:
-        raise BenchmarkError(
-            f"{folder} contains {other[0].name}, which is not an SVG file; "
-            "name a folder for the plots alone"
-        )
-    with replaced(folder) as partial:
-        partial.mkdir(parents=True)
-        for name, text in drawn.items():
-            (partial / name).write_text(text, encoding="utf-8")
+    """Write SVG files by name, and remove those of an earlier call from OUT, but no other file."""
+    for name, text in drawn.items():
+        write_text(folder / name, text)
+    for path in folder.glob("*.svg") if folder == OUT else ():
+        if path.name not in drawn:
+            path.unlink()
 
 
 def write_scripts(path: Path) -> None:

@@ -123,17 +123,21 @@ def test_a_file_that_cannot_be_drawn_leaves_the_pictures(
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
 
 
-def test_a_folder_with_any_other_file_is_left_alone(drawn: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "scripts.plots", "--out", "tests"],
-        cwd=drawn,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("plots: tests contains ")
-    assert (drawn / "tests" / "conftest.py").exists()
+@pytest.mark.parametrize(("folder", "left"), [("figures", 2), ("dvc_plots/svg", 1)])
+def test_no_file_of_the_users_is_removed(
+    drawn: Path, tmp_path: Path, folder: str, left: int
+) -> None:
+    """From the folder of the plots, those that are no longer drawn are."""
+    checkout = Path(shutil.copytree(drawn, tmp_path / "checkout", symlinks=True))
+    (checkout / folder).mkdir(parents=True, exist_ok=True)
+    for name in ("notes.txt", "by-hand.svg", "learning-rate.svg"):
+        (checkout / folder / name).write_text("mine")
+    printed = command(checkout, "-m", "scripts.plots", "--out", folder).split()
+    assert len(printed) == 5
+    found = {str(path.relative_to(checkout)): path for path in (checkout / folder).iterdir()}
+    others = sorted(found.keys() - set(printed))
+    assert others == [f"{folder}/{name}" for name in ("by-hand.svg", "notes.txt")][-left:]
+    assert "learning rate" in " ".join(texts(found[f"{folder}/learning-rate.svg"]))
 
 
 def test_the_pictures_are_what_dvc_shows(drawn: Path) -> None:
