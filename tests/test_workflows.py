@@ -69,6 +69,13 @@ def test_one_review_of_a_pull_request_runs_at_a_time() -> None:
     }
 
 
+def test_no_check_of_a_push_is_cancelled_by_the_next_push() -> None:
+    assert load("check")["concurrency"] == {
+        "group": "check-${{ github.event_name == 'pull_request' && github.ref || github.sha }}",
+        "cancel-in-progress": "${{ github.event_name == 'pull_request' }}",
+    }
+
+
 def test_checks_run_on_the_oldest_and_the_newest_python() -> None:
     matrix = load("check")["jobs"]["check"]["strategy"]["matrix"]
     assert matrix == {"python": ["3.11", "3.13"]}
