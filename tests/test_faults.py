@@ -65,7 +65,7 @@ def test_a_dvc_killed_before_it_records_the_training_restores_it(
 def test_sigterm_saves_and_a_second_process_is_refused(
     undisturbed: tuple[Path, Outcome],
 ) -> None:
-    folder, _ = undisturbed
+    folder, expected = undisturbed
     env = workspace.env(folder, SAVE_SECONDS="30")  # so nothing is on disk before the signal
     with subprocess.Popen(
         TRAIN, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -86,10 +86,13 @@ def test_sigterm_saves_and_a_second_process_is_refused(
     busy = f"models/model/seed0 is being trained by process {first.pid} on "
     assert busy in second.stderr
     assert len(second.stderr.splitlines()) == 1
-    assert re.fullmatch(
-        r"train: stopped by SIGTERM after epoch \d+ of 12; the next `dvc repro` resumes there\n",
+    stopped = re.fullmatch(
+        r"train: stopped by SIGTERM after epoch (\d+) of 12; the next `dvc repro` resumes there\n",
         error,
     )
+    assert stopped
+    assert f"resuming after epoch {stopped[1]} of 12" in workspace.finish(folder)
+    assert differences(outcome(folder), expected) == []
 
 
 def test_a_loss_that_becomes_nan_keeps_the_last_good_state(
