@@ -86,7 +86,7 @@ def train(
         variant.network.version, depth, form=form, l2=recipe.l2, l2_on=recipe.l2_on
     )
     training = loop.Training(
-        network, depth, recipe, settings.augment, seed, device, max_steps_per_call
+        network, depth, recipe, variant.augment, seed, device, max_steps_per_call
     )
     images, held = inputs.split_holdout(
         inputs.whole(split, on_device), 0.0 if held_out else settings.train.holdout.fraction

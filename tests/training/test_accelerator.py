@@ -99,14 +99,6 @@ def test_xla_in_one_call_is_the_cpus_path(
         for fraction in (0.0, 0.2):
             expected, expected_loss = cpu.run(fraction)
             found, found_loss = xla.run(fraction)
-            print(
-                precision,
-                optimizer,
-                augmentation,
-                fraction,
-                apart(found, expected, cpu.weights),
-                found_loss / expected_loss - 1,
-            )
             assert apart(found, expected, cpu.weights) < weights
             assert found_loss == pytest.approx(expected_loss, rel=loss)
         if precision == "float32" and optimizer is SGD:

@@ -1,16 +1,21 @@
-"""A training by the paper's recipe: crops, decay, rates and momentum against Keras and NumPy."""
+"""Trainings by the paper's recipe: crops, decay, rates and momentum against Keras and NumPy."""
 
+from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from resnet import params
+from resnet.data import arrays
 from resnet.device import Device
 from resnet.training import draws
+from resnet.training.record import model_folder
 from resnet.variant import Augment, Warmup
-from tests.support.trainings import synthetic_split
+from stages import train as stage
+from tests.support.trainings import synthetic_split, train, write_workspace
 
 
 def test_papers_recipe_is_sgd_on_padded_crops(
@@ -63,3 +68,27 @@ def test_papers_recipe_is_sgd_on_padded_crops(
     for actual, expected in zip(network.weights, reference.weights, strict=True):
         # the decay of a scale of batch normalization alone changes it by 1e-3
         np.testing.assert_allclose(actual.numpy(), expected.numpy(), atol=2e-4)
+
+
+def test_the_stage_trains_what_the_parameters_say(
+    device: Device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Network, penalties, recipe and augmentation, as in a training that is put together here."""
+    import keras
+
+    changes = {
+        "model.form": "paper",
+        "model.augment": {"flip": False},
+        "train.recipe": "paper",
+        "recipes.paper.batch_size": 32,
+        "recipes.paper.epochs": 1,
+        "recipes.paper.l2": 0.05,  # of all parameters, so large that it is seen after two steps
+    }
+    write_workspace(tmp_path, changes)
+    monkeypatch.chdir(tmp_path)
+    stage.main(Namespace(variant="model", seed=0))
+    actual = keras.models.load_model(model_folder("model", 0) / "last.keras").get_weights()
+    split = arrays.open_split(arrays.FOLDER / "train")
+    (expected,) = train(params.load(), split, device).weights
+    for weights, others in zip(actual, expected, strict=True):
+        np.testing.assert_array_equal(weights, others)

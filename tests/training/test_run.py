@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import pytest
 from resnet.errors import BenchmarkError, Interrupted
 from resnet.files import sha256
 from resnet.schema import validate_json
-from resnet.training import history, interrupt, messages
+from resnet.training import history, interrupt, messages, schedule
 from resnet.training.record import BestOnTest, TrainingRecord
 from scripts.checkout import set_params
 from stages import train as stage
@@ -24,6 +25,11 @@ from tests.support.checkout import ROOT
 from tests.support.trainings import run_train_stage, send_after_epoch, write_workspace
 
 OUTPUT = Path("models/model/seed0")
+PLATEAU = {
+    "train.holdout.fraction": 0.3,
+    "recipes.original.plateau_factor": 0.5,
+    "recipes.original.plateau_patience": 1,
+}
 
 
 @pytest.fixture(scope="module")
@@ -89,15 +95,20 @@ def without_seconds(row: str) -> list[str]:
     return values[:4] + values[5:]
 
 
+@pytest.mark.parametrize("changes", [{}, PLATEAU], ids=["", "with a plateau"])
 @pytest.mark.usefixtures("device")
 def test_resumed_training_has_the_same_bits(
     original: Path,
     enter: Callable[[Path], None],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
+    changes: dict[str, Any],
 ) -> None:
     """Stopped by a signal, and compared with a training that was not; test_interrupt.py has all."""
     enter(original)
+    set_params(Path("params.yaml"), changes)
+    no_loss_is_lower = partial(schedule.plateau_scale, min_delta=100.0)
+    monkeypatch.setattr(schedule, "plateau_scale", no_loss_is_lower)
     train()
     whole, whole_weights = record(), weights()
     whole_epochs = (OUTPUT / "history.csv").read_text(encoding="utf-8")
@@ -105,6 +116,8 @@ def test_resumed_training_has_the_same_bits(
     assert [start.epoch for start in whole.starts] == [1]
     assert stores() == ["identity.json", "result"]
     rows = [line.split(",") for line in whole_epochs.splitlines()]
+    rates = [row[rows[0].index("learning_rate")] for row in rows[1:]]
+    assert float(rates[2]) == float(rates[0]) * (0.5 if changes else 1.0)
     accuracies = [float(row[rows[0].index("test_accuracy")]) for row in rows[1:]]
     best = accuracies.index(max(accuracies)) + 1
     assert whole.best_on_test == BestOnTest(epoch=best, accuracy=max(accuracies))
@@ -132,7 +145,7 @@ def test_resumed_training_has_the_same_bits(
     for expected, actual in zip(whole_weights, weights(), strict=True):
         np.testing.assert_array_equal(actual, expected)
     resumed = record()
-    assert resumed.checkpoints == {"last.keras": sha256(OUTPUT / "last.keras")}
+    assert resumed.checkpoints == {path.name: sha256(path) for path in OUTPUT.glob("*.keras")}
     assert resumed.identity == whole.identity
     assert resumed.exact
     assert [start.epoch for start in resumed.starts] == [1, 3]
