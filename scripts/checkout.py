@@ -50,8 +50,10 @@ def commit(folder: Path, message: str) -> None:
     """Commit everything in a copy, as an author of its own and without the user's hooks."""
     git("add", ".", cwd=folder)
     settings = (
-        *("user.name=CIFAR-10 ResNet", "user.email=resnet@localhost"),
-        *("commit.gpgsign=false", "core.hooksPath=/dev/null"),
+        "user.name=CIFAR-10 ResNet",
+        "user.email=resnet@localhost",
+        "commit.gpgsign=false",
+        "core.hooksPath=/dev/null",
     )
     options = [word for setting in settings for word in ("-c", setting)]
     git(*options, "commit", "--quiet", "-m", message, cwd=folder)
