@@ -15,14 +15,14 @@ INTRODUCTION = (
     "`python -m speed render` renders this page from `speed/results/*.json`; do not edit it. "
     "`make speed` measures, which takes about an hour on two cores. It needs the images "
     "(`dvc repro preprocess`) and a machine that does nothing else.",
-    "Three implementations train the same network on the same images, with the same batch size "
-    "and precision. Each has its own process, and they take turns of one epoch. **ours** is the "
-    "training of `python -m stages.train`. **original** is Keras' `fit` with "
-    "`ImageDataGenerator`, as in the original, with settings that favour it "
-    "(`speed/original.py`). **pytorch** is a plain, fast PyTorch loop with data and augmentation "
-    "on the device (`speed/pytorch.py`). Epochs are timed without startup and compilation. "
-    "The speedup is the other's time divided by ours in the same round: the median, with the "
-    "minimum and maximum.",
+    "Three implementations train the same network on the same images by the original's recipe, "
+    "with the same batch size and precision. Each has its own process, and they take turns of "
+    "one epoch. **ours** is the training of `python -m stages.train`. **original** is Keras' "
+    "`fit` with `ImageDataGenerator`, as in the original, with settings that favour it "
+    "(`speed/original.py`). **pytorch** is a plain, fast PyTorch loop with data and augmentation"
+    " on the device (`speed/pytorch.py`). Epochs are timed without startup and compilation. The "
+    "speedup is the other's time divided by ours in the same round: the median, with the minimum"
+    " and maximum.",
     "PyTorch is installed only for this, from `requirements/speed.lock`: its CPU build for Python "
     "3.11 on x86-64 Linux, from PyTorch's own package index: "
     "`PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make speed`. On other machines, "
