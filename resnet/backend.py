@@ -256,5 +256,11 @@ def _jax_gpu() -> str | None:
         import tensorflow  # noqa: F401  # Keras imports it to save; now its messages are held
     if gpu_unwanted("jax"):
         jax.config.update("jax_platforms", "cpu")  # type: ignore[no-untyped-call]
-    device = jax.devices()[0]
+    try:
+        device = jax.devices()[0]
+    except (RuntimeError, AssertionError) as error:  # the latter where it found no CUDA
+        platforms = os.environ.get("JAX_PLATFORMS", "")
+        reason = str(error).partition("\n")[0].partition(" (set ")[0] or "it does not say why"
+        message = f"JAX opens no device with JAX_PLATFORMS={platforms!r}: {reason}"
+        raise BenchmarkError(message) from error
     return None if device.platform == "cpu" else str(device.device_kind)

@@ -15,7 +15,7 @@ from pydantic import AfterValidator, Field, Strict, model_validator
 from resnet import strict_yaml
 from resnet.errors import BenchmarkError
 from resnet.overrides import is_own, merged, value_at
-from resnet.schema import Count, Index, Problem, Schema, check, message, short_repr, unknown_key
+from resnet.schema import Count, Problem, Schema, check, message, short_repr, unknown_key
 from resnet.variant import Augment, Network, Precision, Recipe, Variant
 
 PATH = Path("params.yaml")
@@ -34,10 +34,9 @@ def _distinct(values: tuple[T, ...]) -> tuple[T, ...]:
     return values
 
 
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Names = Annotated[tuple[str, ...], Strict(False), AfterValidator(_distinct)]
-Seeds = Annotated[
-    tuple[Annotated[int, Field(ge=0, lt=2**32)], ...], Strict(False), AfterValidator(_distinct)
-]
+Seeds = Annotated[tuple[Seed, ...], Strict(False), AfterValidator(_distinct)]
 
 
 class Synthetic(Schema):
@@ -45,7 +44,7 @@ class Synthetic(Schema):
 
     train_images: Annotated[int, Field(ge=5, multiple_of=5)]
     test_images: Count
-    seed: Index
+    seed: Seed
 
 
 class Data(Schema):
@@ -119,7 +118,6 @@ class Params:
     seeds: tuple[int, ...]
     data: Data
     preprocess: Preprocess
-    augment: Augment
     train: Train
 
     def variant(self, name: str) -> Variant:
@@ -166,7 +164,6 @@ def parse(raw: Any) -> Params:
         seeds=values.seeds,
         data=values.data,
         preprocess=values.preprocess,
-        augment=values.augment,
         train=values.train,
     )
 

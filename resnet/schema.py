@@ -10,7 +10,8 @@ import reprlib
 from collections.abc import Iterable
 from typing import Annotated, Any, NamedTuple, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticCustomError
 
 from resnet.errors import BenchmarkError
 
@@ -20,6 +21,15 @@ Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Percent = Annotated[float, Field(ge=0, le=100)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+def _exact_int(value: Any) -> Any:
+    if type(value) is not int:
+        raise PydanticCustomError("int_type", "Input should be a valid integer")
+    return value
+
+
+EXACT_INT = BeforeValidator(_exact_int)  # for a Literal, where true and 1.0 would pass as 1
 
 PROBLEM_LENGTH = 400  # characters of one problem
 MESSAGE_LENGTH = 800  # characters of all of them

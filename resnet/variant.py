@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, Strict, model_validator
 
-from resnet.schema import Count, Index, NotNegative, Positive, Schema
+from resnet.schema import EXACT_INT, Count, Index, NotNegative, Positive, Schema
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -17,7 +17,7 @@ class Network(Schema):
     He et al. 2016. The form is that of the original or that of the papers.
     """
 
-    version: Literal[1, 2]
+    version: Annotated[Literal[1, 2], EXACT_INT]
     n: Annotated[int, Field(ge=1, le=200)]
     form: Literal["original", "paper"] = "original"
 
@@ -39,7 +39,7 @@ class Augment(Schema):
     """Random shifts by up to `shift` of the size, interpolated with `order`, and random flips."""
 
     shift: Annotated[float, Field(ge=0, lt=1)]
-    order: Literal[0, 1]
+    order: Annotated[Literal[0, 1], EXACT_INT]
     flip: bool
 
 

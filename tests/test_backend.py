@@ -155,10 +155,10 @@ from resnet import model, params
 from resnet.device import Device, gpu_unwanted
 from resnet.training import inputs, loop
 from tests.support.trainings import synthetic_split
-settings = params.load()
-recipe = settings.variant("model").recipe.model_copy(update={"epochs": 1})
+variant = params.load().variant("model")
+recipe = variant.recipe.model_copy(update={"epochs": 1})
 device = Device("a CPU", "a CPU", False, "tensorflow", False, "float32", True)
-training = loop.Training(model.build(1, 8), 8, recipe, settings.augment, 0, device)
+training = loop.Training(model.build(1, 8), 8, recipe, variant.augment, 0, device)
 (epoch,) = training.epochs(inputs.whole(synthetic_split(Path(sys.argv[1]), 40)))
 assert epoch.loss > 0
 """
@@ -208,6 +208,28 @@ def test_the_variable_of_jax_leaves_tensorflow_its_gpu(monkeypatch: pytest.Monke
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
     assert gpu_unwanted("jax")
     assert not gpu_unwanted("tensorflow")
+
+
+@pytest.mark.parametrize(
+    ("platforms", "reason"), [("no-such", "Unable to initialize backend 'no-such'"), ("cuda", "")]
+)
+def test_platforms_that_jax_cannot_open(
+    platforms: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In another process, since JAX chooses its platform once; where there is a GPU, cuda opens."""
+    code = """
+from resnet import backend
+from resnet.errors import BenchmarkError
+try:
+    print(backend.start().gpu)
+except BenchmarkError as error:
+    print(error)
+"""
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    done = python(code, KERAS_BACKEND="jax", JAX_PLATFORMS=platforms, GPU="1")
+    assert done.returncode == 0, done.stderr
+    start = f"JAX opens no device with JAX_PLATFORMS={platforms!r}: {reason}"
+    assert done.stdout.startswith(start) or (platforms == "cuda" and done.stdout == "True\n")
 
 
 def test_one_of_several_gpus_is_used(monkeypatch: pytest.MonkeyPatch) -> None:

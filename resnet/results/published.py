@@ -105,7 +105,6 @@ def quoted(rows: Sequence[Mapping[str, str]]) -> list[Quoted]:
             "original_seconds_per_epoch": row["seconds_per_epoch"],
             "paper_accuracy": _with_spread(papers.get(row["network"])),
             "paper_form": papers.get(row["network"], {}).get("form", "-"),  # other: not one of ours
-            "source": row["source"],
         }
         for row in rows
         if row["origin"] == "original"

@@ -79,7 +79,7 @@ class TrainingRecord(Schema):
     checkpoint_epoch: Count
     best_on_test: BestOnTest | None  # None where the test images were not watched
     seconds_per_epoch: NotNegative  # the median, see Progress.seconds_per_epoch
-    total_seconds: NotNegative  # of all starts
+    total_seconds: NotNegative  # of all starts, each up to the last epoch it saved
     compile_seconds: NotNegative
     checkpoint_seconds: NotNegative
     peak_memory_mb: Index

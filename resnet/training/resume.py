@@ -53,8 +53,9 @@ class Store:
         arrays: dict[str, Any] = {**saved.arrays, "notes": notes}
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            if not (self.folder / IDENTITY).exists():
+            if self.identity() is None:  # else these states cannot be told from others
                 write_json(self.folder / IDENTITY, identity.model_dump(mode="json"))
+                sync(self.folder / IDENTITY)
             with partial.open("wb") as file:
                 np.savez(file, **arrays)
             digest = sha256(partial)
@@ -100,6 +101,11 @@ class Store:
         """How many epochs the last state on disk has; 0 where there is none."""
         states = self._states()
         return _epochs(states[-1]) if states else 0
+
+    @property
+    def has_result(self) -> bool:
+        """Whether the training is done and DVC has not yet recorded its output."""
+        return any(self.folder.glob("result-*"))
 
     def identity(self) -> Identity | None:
         """The identity of the training whose states these are; None where it cannot be read."""
@@ -151,15 +157,15 @@ def root() -> Path:
 def other_stores(
     folder: Path, own: Store, identity: Identity
 ) -> list[tuple[Store, Identity | None]]:
-    """Stores below `folder` with states of the same variant and seed under another identity.
+    """Stores below `folder` with states or a result of a variant and seed under another identity.
 
-    The one with the most epochs is first. The identity is None where it cannot be read, e.g. since
-    another version of the benchmark wrote it.
+    The one with the most epochs is first, those with a result alone are last. The identity is None
+    where it cannot be read, e.g. since another version of the benchmark wrote it.
     """
     found = []
     for path in folder.glob(f"{identity.variant}-seed{identity.seed}-*"):
         store = Store(path)
-        if path == own.folder or not store.epochs:
+        if path == own.folder or not (store.epochs or store.has_result):
             continue
         other = store.identity()
         if not other or (other.variant, other.seed) == (identity.variant, identity.seed):

@@ -116,7 +116,8 @@ def _train(run: Run) -> None:
             states.remove_superseded()
         print(f"{run.folder}: trained in {messages.duration(total_seconds)}")
     except BaseException as error:  # the epochs so far are kept in every case
-        if done.epochs > states.epochs:
+        # a state of other conditions stays theirs where no epoch can be trained under these
+        if done.epochs > states.epochs and (done is not resumed or isinstance(error, Interrupted)):
             states.save(done)
         if isinstance(error, Interrupted):
             where = f"after epoch {done.epochs} of {run.recipe.epochs}"
@@ -213,14 +214,22 @@ def _state_to_resume(run: Run) -> tuple[resume.Saved | None, list[Change], resum
 
     A state of the same training under other conditions (device, versions, code, environment) is
     resumed or ignored as OTHER_STATE says; raises BenchmarkError where that is not set. A state
-    with other parameters or data is one of another training: it is mentioned and kept.
+    with other parameters or data is one of another training: it is mentioned and kept, as is the
+    result of a training that was finished under other conditions.
     """
     if saved := run.store.load():
         return saved, [], None
     for store, identity in resume.other_stores(run.store.folder.parent, run.store, run.identity):
         differences = changes(identity, run.identity) if identity else []
         shown = messages.differences(differences) if identity else "its identity cannot be read"
-        if any(change.key.startswith(ANOTHER_TRAINING) for change in differences):
+        another = any(change.key.startswith(ANOTHER_TRAINING) for change in differences)
+        if not store.epochs:
+            if not another:
+                print(
+                    f"{store.folder}: kept, the result of this training under other conditions "
+                    f"({shown}); a run under those restores it, `rm -r` removes it"
+                )
+        elif another:
             print(f"{store.folder}: kept, a training with other parameters or data ({shown})")
         elif run.options.other_state == "ignore":
             print(
@@ -237,7 +246,8 @@ def _state_to_resume(run: Run) -> tuple[resume.Saved | None, list[Change], resum
             busy = BUSY.format(what=store.folder)
             with exclusive_lock(store.folder.parent / "locks" / store.folder.name, busy):
                 saved = store.load()
-            return saved, differences if saved else [], store
+            if saved:
+                return saved, differences, store
         else:
             raise BenchmarkError(
                 f"{store.folder} has {store.epochs} epochs of this training, saved under other "

@@ -28,11 +28,11 @@ split = synthetic_split(Path(sys.argv[2]), 320)
 device = backend.start()
 from resnet import model
 from resnet.training import inputs, loop
-settings = params.load()
-recipe = settings.variant("model").recipe
+variant = params.load().variant("model")
+recipe = variant.recipe
 recipe = recipe.model_copy(update={"epochs": 1, "learning_rate": 1e-4})
 network = model.build(1, 8)
-training = loop.Training(network, 8, recipe, settings.augment, 0, device)
+training = loop.Training(network, 8, recipe, variant.augment, 0, device)
 (epoch,) = training.epochs(inputs.whole(split))
 np.savez(sys.argv[1], *network.get_weights(), loss=epoch.loss)
 """

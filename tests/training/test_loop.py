@@ -157,11 +157,12 @@ def test_resumed_training_gives_the_same_bits(
     from resnet.training import inputs, loop, step
 
     chosen = settings({**SMALL, "recipes.original.epochs": 3})
-    recipe = chosen.variant("model").recipe
+    variant = chosen.variant("model")
+    recipe = variant.recipe
     whole = train(chosen, split, device)
     saved = step.to_host(small.training.state)
     network = model.build(1, 8, l2=recipe.l2)
-    training = loop.Training(network, 8, recipe, chosen.augment, 0, device)
+    training = loop.Training(network, 8, recipe, variant.augment, 0, device)
     (epoch,) = training.epochs(inputs.whole(split), done=2, state=saved)
     assert epoch._replace(seconds=0) == whole.epochs[2]._replace(seconds=0)
     assert_same_bits(network.get_weights(), whole.weights[2])

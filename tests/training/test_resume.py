@@ -123,6 +123,19 @@ def test_identity_is_saved_with_the_states(store: resume.Store) -> None:
         assert store.identity() is None
     (store.folder / resume.IDENTITY).write_bytes(b"\xff")
     assert store.identity() is None
+    store.save(state(12), identity_of())
+    assert store.identity() == identity_of()
+
+
+def test_identity_is_on_the_disk_before_the_state(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a power failure, a state without its identity could not be resumed."""
+    flushed: list[str] = []
+    monkeypatch.setattr(resume, "sync", lambda path: flushed.append(path.name))
+    store = resume.Store(tmp_path / "model-seed0-a")
+    store.save(state(1), identity_of())
+    assert flushed == [resume.IDENTITY, ".epoch1.partial", "model-seed0-a"]
 
 
 def test_other_stores_are_those_of_the_same_variant_and_seed(store: resume.Store) -> None:
@@ -135,9 +148,11 @@ def test_other_stores_are_those_of_the_same_variant_and_seed(store: resume.Store
     ):
         resume.Store(folder / name).save(state(epochs), identity)
     (folder / "model-seed0-empty").mkdir()
+    (folder / "model-seed0-done" / f"result-{'0' * 32}.dir").mkdir(parents=True)
     found = resume.other_stores(folder, store, identity_of())
-    assert [other.folder.name for other, _ in found] == ["model-seed0-b", "model-seed0-c"]
-    assert all(identity == identity_of() for _, identity in found)
+    names = [other.folder.name for other, _ in found]
+    assert names == ["model-seed0-b", "model-seed0-c", "model-seed0-done"]
+    assert [identity for _, identity in found] == [identity_of(), identity_of(), None]
 
 
 def test_result_replaces_the_states_until_dvc_has_recorded_it(

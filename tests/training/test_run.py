@@ -1,12 +1,11 @@
 """A whole training in a workspace: how it is stopped, saved, resumed, and refused."""
 
-import argparse
 import os
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,15 +15,13 @@ import pytest
 
 from resnet.errors import BenchmarkError, Interrupted
 from resnet.files import sha256
-from resnet.schema import validate_json
 from resnet.training import history, interrupt, messages, schedule
-from resnet.training.record import BestOnTest, TrainingRecord
+from resnet.training.record import BestOnTest
 from scripts.checkout import set_params
-from stages import train as stage
 from tests.support.checkout import ROOT
-from tests.support.trainings import run_train_stage, send_after_epoch, write_workspace
+from tests.support.trainings import send_after_epoch
+from tests.support.workspace import OUTPUT, record, stores, train
 
-OUTPUT = Path("models/model/seed0")
 PLATEAU = {
     "train.holdout.fraction": 0.3,
     "recipes.original.plateau_factor": 0.5,
@@ -32,61 +29,10 @@ PLATEAU = {
 }
 
 
-@pytest.fixture(scope="module")
-def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A workspace before its first training, to be copied."""
-    folder = tmp_path_factory.mktemp("workspace") / "original"
-    write_workspace(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def stopped(original: Path) -> Path:
-    """A workspace whose training was stopped after epoch 2 of 4, on one thread; to be copied."""
-    folder = original.with_name("stopped")
-    shutil.copytree(original, folder)
-    done = run_train_stage(folder, {"OMP_NUM_THREADS": "1"}, stop_after=2)
-    assert done.stderr == (
-        "train: stopped by SIGTERM after epoch 2 of 4; the next `dvc repro` resumes there\n"
-    )
-    assert done.returncode == 128 + signal.SIGTERM
-    assert not (folder / OUTPUT).exists()
-    return folder
-
-
-@pytest.fixture
-def enter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
-    """Make a copy of a workspace the current folder."""
-    for variable in ("OTHER_STATE", "DVC_ROOT", "STEPS_PER_CALL", "IMAGES_ON_DEVICE"):
-        monkeypatch.delenv(variable, raising=False)
-    monkeypatch.setenv("SAVE_SECONDS", "0")
-
-    def copy(workspace: Path) -> None:
-        shutil.copytree(workspace, tmp_path / "workspace")
-        monkeypatch.chdir(tmp_path / "workspace")
-
-    return copy
-
-
-def train() -> None:
-    stage.main(argparse.Namespace(variant="model", seed=0))
-
-
-def record() -> TrainingRecord:
-    path = OUTPUT / "training.json"
-    return validate_json(TrainingRecord, path.read_text(encoding="utf-8"), str(path))
-
-
 def weights() -> list[Any]:
     import keras
 
     return list(keras.models.load_model(OUTPUT / "last.keras").get_weights())
-
-
-def stores() -> list[str]:
-    """The contents of the folders of all trainings, without the hashes in their names."""
-    found = Path(".resume").glob("model-*/*")
-    return sorted(path.name.partition("-")[0] for path in found)
 
 
 def without_seconds(row: str) -> list[str]:
@@ -168,145 +114,6 @@ def test_result_that_dvc_did_not_record_is_restored(
     train()
     assert "already trained by a run that DVC did not record" in capsys.readouterr().out
     assert record() == before
-
-
-def test_state_of_another_thread_count_is_not_resumed(
-    stopped: Path, enter: Callable[[Path], None]
-) -> None:
-    """In real processes: the next start stops, and says in one line what differs."""
-    enter(stopped)
-    before = stores()
-    done = run_train_stage(Path.cwd(), {"OMP_NUM_THREADS": "2"})
-    assert done.returncode == 1
-    (line,) = done.stderr.splitlines()
-    assert line.startswith("train: .resume/model-seed0-")
-    assert "has 2 epochs of this training, saved under other conditions: " in line
-    assert "environment.OMP_NUM_THREADS: 1 → 2; run it under those conditions again, or" in line
-    assert stores() == before
-
-
-@pytest.mark.parametrize("save_seconds", ["0", "1e9"])
-@pytest.mark.usefixtures("device")
-def test_state_of_other_conditions_is_resumed_on_demand(
-    stopped: Path,
-    enter: Callable[[Path], None],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    save_seconds: str,
-) -> None:
-    """The change is recorded, and the resumed state is removed, however often is saved."""
-    enter(stopped)
-    monkeypatch.setenv("OMP_NUM_THREADS", "2")
-    monkeypatch.setenv("OTHER_STATE", "resume")
-    monkeypatch.setenv("SAVE_SECONDS", save_seconds)
-    train()
-    printed = capsys.readouterr().out
-    assert "under other conditions (environment.OMP_NUM_THREADS: 1 → 2)" in printed
-    assert "resuming after epoch 2 of 4" in printed
-    after = record()
-    assert not after.exact
-    first, second = after.starts
-    assert (first.epoch, first.changes) == (1, [])
-    assert second.epoch == 3
-    assert [tuple(change.model_dump().values()) for change in second.changes] == [
-        ("environment.OMP_NUM_THREADS", "1", "2")
-    ]
-    assert after.identity.environment["OMP_NUM_THREADS"] == "2"
-    assert set(stores()) - {"identity.json"} == {"result"}
-
-
-@pytest.mark.usefixtures("device")
-def test_resume_under_other_conditions_that_is_stopped_at_once(
-    stopped: Path, enter: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The state is saved under these conditions, so the next start needs no OTHER_STATE."""
-    from resnet.training.loop import Training
-
-    def interrupted(*_: Any, **__: Any) -> Iterator[None]:
-        raise Interrupted("stopped by SIGTERM", 143)
-        yield
-
-    enter(stopped)
-    monkeypatch.setenv("OMP_NUM_THREADS", "2")
-    monkeypatch.setenv("OTHER_STATE", "resume")
-    with monkeypatch.context() as patch:
-        patch.setattr(Training, "epochs", interrupted)
-        with pytest.raises(Interrupted, match=r"after epoch 2 of 4; the next `dvc repro` resumes"):
-            train()
-    monkeypatch.delenv("OTHER_STATE")
-    train()
-    assert not record().exact
-    assert [start.epoch for start in record().starts] == [1, 3, 3]
-
-
-@pytest.mark.parametrize("other_state", ["", "resume"])
-@pytest.mark.usefixtures("device")
-def test_state_whose_identity_cannot_be_read_is_not_abandoned(
-    stopped: Path,
-    enter: Callable[[Path], None],
-    monkeypatch: pytest.MonkeyPatch,
-    other_state: str,
-) -> None:
-    enter(stopped)
-    monkeypatch.setenv("OTHER_STATE", other_state)
-    (identity,) = Path(".resume").glob("model-*/identity.json")
-    identity.write_text("{}", encoding="utf-8")
-    before = stores()
-    message = "but its identity cannot be read, so they cannot be resumed: set OTHER_STATE=ignore"
-    with pytest.raises(BenchmarkError, match=message):
-        train()
-    assert stores() == before
-
-
-@pytest.mark.usefixtures("device")
-def test_damaged_states_of_other_conditions_are_no_resume(
-    stopped: Path, enter: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    enter(stopped)
-    for state in Path(".resume").glob("model-*/epoch*.npz"):
-        state.write_bytes(b"damaged")
-    monkeypatch.setenv("OTHER_STATE", "resume")
-    train()
-    assert record().exact
-    assert [start.epoch for start in record().starts] == [1]
-
-
-@pytest.mark.usefixtures("device")
-def test_state_of_other_conditions_is_ignored_on_demand(
-    stopped: Path,
-    enter: Callable[[Path], None],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    enter(stopped)
-    monkeypatch.setenv("OMP_NUM_THREADS", "2")
-    monkeypatch.setenv("OTHER_STATE", "ignore")
-    train()
-    printed = capsys.readouterr().out
-    assert "ignored, since it was saved under other conditions (environment.OMP_NUM" in printed
-    assert "epoch 1/4" in printed
-    assert record().exact
-    assert [start.epoch for start in record().starts] == [1]
-
-
-@pytest.mark.usefixtures("device")
-def test_state_of_other_parameters_is_kept(
-    stopped: Path,
-    enter: Callable[[Path], None],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    """It is mentioned, and the training with the new parameters starts."""
-    enter(stopped)
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    set_params(Path("params.yaml"), {"recipes.original.epochs": 1})
-    before = stores()
-    train()
-    printed = capsys.readouterr().out
-    assert "kept, a training with other parameters or data (" in printed
-    assert "parameters.recipe.epochs: 4 → 1" in printed
-    assert record().epochs == 1
-    assert stores() == sorted([*before, "identity.json", "result"])
 
 
 @pytest.mark.usefixtures("device")
