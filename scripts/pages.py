@@ -42,6 +42,7 @@ SENTENCES = {  # what a result says about a published one
     f"it agrees within {MARGIN:g} points",
 }
 ONE_SEED = "(beside {theirs} %; one seed does not show how seeds vary)"
+NO_NOISE = "(beside {theirs} %; equal accuracies do not show how seeds vary)"
 EPOCHS = {"last epoch": "the last epoch", "best on test": "the best epoch on the test set"}
 
 
@@ -81,7 +82,8 @@ def _beside(name: str, results: Results, published: Sequence[Published]) -> list
         if each.origin not in ORIGINS:
             continue
         values = agreement.accuracies(results, each.protocol)
-        says = (SENTENCES[word] if len(values) > 1 else ONE_SEED).format(
+        noisy = len(set(values)) > 1  # else there is no test
+        says = (SENTENCES[word] if noisy else NO_NOISE if len(values) > 1 else ONE_SEED).format(
             seeds=len(values), theirs=f"{ORIGINS[each.origin]} {each.text}"
         )
         ours = f"{spread(values)} % at {EPOCHS[each.protocol]}"

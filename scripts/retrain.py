@@ -73,7 +73,7 @@ def differences(
 
 def inexact(recorded: TrainingRecord, record: TrainingRecord) -> str:
     """Why trainings of the same identity may differ; empty where they must be equal."""
-    if not recorded.exact:
+    if any(start.changes for start in recorded.starts):
         return "the recorded training was resumed under other conditions"
     if not record.identity.device.deterministic:
         return "a GPU repeats the bits only with DETERMINISTIC=1, in both trainings"

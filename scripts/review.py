@@ -81,7 +81,9 @@ def _side(side: Revision, variant: str) -> Side | None:
     results = side.store.results(variant)
     if results is None:
         return None
-    return Side(results, side.store.correct(variant, results), variant in side.listed)
+    by_seed = sorted(range(len(results.runs)), key=lambda i: results.runs[i].seed)
+    correct = side.store.correct(variant, results)[by_seed]
+    return Side(results, correct, variant in side.listed)
 
 
 def _stale(side: Revision, variant: str, of: Side, said: Sequence[str]) -> Iterator[str]:

@@ -100,7 +100,8 @@ def _origin(column: str) -> str:
 
 def _in_words(published: Published, word: str) -> str:
     origins = {"original": "the original", "papers": "the paper"}
-    return f"{published.text} ({origins.get(published.origin, f'{published.runs} runs')}): {word}"
+    runs = {None: "runs not stated", 1: "1 run"}.get(published.runs, f"{published.runs} runs")
+    return f"{published.text} ({origins.get(published.origin, runs)}): {word}"
 
 
 def _word(published: Published, ours: Sequence[float]) -> str:

@@ -43,7 +43,9 @@ AGREEMENT = (
     "best epoch on the test set with our column †. *differs*: a t test at 5 % finds a difference. "
     "*agrees*: the difference is smaller than 0.5 points (two one-sided tests at 5 %). *cannot "
     "tell*: neither; more seeds may show it. Each word is about one pair by itself. A single "
-    "published run, or a median, counts as one more run whose seeds vary as ours do."
+    "published run, or a median, counts as one more run whose seeds vary as ours do. The v1 "
+    "results of the original count as those of our network, although its shortcuts had batch "
+    "normalization then [3]."
 )
 NOTES = (
     "The original's v2 is wider than the network of He et al. 2016: its bottlenecks have 16, 64 "
@@ -97,8 +99,8 @@ OUTDATED = (
     "section that is no longer in params.yaml, or without a record of the code."
 )
 INEXACT = (
-    f"{NOT_EXACT} Resumed under other conditions (metrics/provenance has them), so the weights are "
-    "not those of an uninterrupted training."
+    f"{NOT_EXACT} Resumed under other conditions (metrics/provenance has them) or on a GPU without "
+    "DETERMINISTIC=1, so the weights are not those of an uninterrupted training."
 )
 # the names of the pictures as a pattern, whose group is a variant, to a heading and a text
 PLOTS = {

@@ -44,7 +44,7 @@ class Side:
     """A variant on one side of the comparison."""
 
     results: Results
-    correct: Correct  # (seeds, images)
+    correct: Correct  # (seeds, images), by seed
     listed: bool = True  # in `variants`, so that DVC has stages for it
 
 
@@ -72,7 +72,7 @@ def accuracy_row(variant: str, before: Side, after: Side, margin: float = MARGIN
     or fewer epochs are not.
     """
     old, new = before.results, after.results
-    shown = (_networks(old, new), cells.accuracy(old), cells.accuracy(new))
+    shown = (_networks(old, new), *map(_accuracy, (old, new)))
     reasons = [*_differing_data(old, new), *_differing_epochs(old, new)]
     reasons += _differing_holdout(old, new)
     if reasons:
@@ -96,7 +96,10 @@ def accuracy_row(variant: str, before: Side, after: Side, margin: float = MARGIN
 def seconds_row(variant: str, before: Side, after: Side) -> Row:
     """A variant's seconds per epoch on both sides, compared only if measured in the same way."""
     old, new = before.results, after.results
-    times = [[run.training.seconds_per_epoch for run in side.runs] for side in (old, new)]
+    times = [
+        [run.training.seconds_per_epoch for run in sorted(side.runs, key=lambda run: run.seed)]
+        for side in (old, new)
+    ]
     means = [float(np.mean(side)) for side in times]
     shown = (
         _networks(old, new),
@@ -140,9 +143,13 @@ def one_sided_row(variant: str, before: Side | None, after: Side | None) -> Row:
     """The accuracy of a variant that only one side has: it was added or removed."""
     side = before or after
     assert side is not None
-    old, new = (NONE if each is None else cells.accuracy(each.results) for each in (before, after))
+    old, new = (NONE if each is None else _accuracy(each.results) for each in (before, after))
     word = "removed" if before else "added"
     return Row(variant, (side.results.network.name, old, new, NONE), word)
+
+
+def _accuracy(results: Results) -> str:
+    return cells.accuracy(results) + cells.marks(results)
 
 
 def _differing_data(old: Results, new: Results) -> list[str]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from resnet.results import curves
+from resnet.results.cells import MARKS
 from resnet.results.markdown import bullets, code, folded, page, table
 from resnet.results.metrics import Results
 from resnet.results.notes import NONE
@@ -149,6 +150,8 @@ def _stale(review: Review) -> list[str]:
 
 def _accuracies(sides: tuple[str, str], review: Review) -> list[str]:
     blocks = _rows(sides, "Difference, points", review.accuracies)
+    shown = "".join(cell for row in review.accuracies for cell in row.cells)
+    blocks += [text for mark, (text, _) in MARKS.items() if mark in shown]
     if review.unread:
         unread = [f"{code(why)}: {code(name)} is {NOT_COMPARABLE}" for name, why in review.unread]
         blocks.append(_items(unread))

@@ -15,13 +15,14 @@ def build(results: Mapping[str, Results]) -> list[Table]:
     found = []
     for group, on, above in (
         (real, "", notes.SCORES),
-        (synthetic, ", synthetic data", notes.SYNTHETIC),
+        (synthetic, ", synthetic data", f"{notes.SYNTHETIC} {notes.SCORES}"),
     ):
         if not group:
             continue
-        found.append(Table(f"Likelihood and calibration{on}", _scores(group), above))
+        below = tuple(cells.explained(group.values()))
+        found.append(Table(f"Likelihood and calibration{on}", _scores(group), above, below=below))
         if by_class := _by_class(group):
-            found.append(Table(f"Accuracy by class, %{on}", by_class))
+            found.append(Table(f"Accuracy by class, %{on}", by_class, below=below))
     return found
 
 
@@ -45,6 +46,9 @@ def _by_class(results: Mapping[str, Results]) -> tuple[dict[str, str], ...]:
     if not classes:
         return ()
     return tuple(
-        {"Variant": name, **{column: spread(each.get(column, ()), 1) for column in classes}}
+        {
+            "Variant": name + cells.marks(results[name]),
+            **{column: spread(each.get(column, ()), 1) for column in classes},
+        }
         for name, each in found.items()
     )

@@ -7,7 +7,7 @@ import pytest
 
 from resnet.results import score_tables
 from resnet.results.metrics import Results
-from resnet.results.notes import SYNTHETIC
+from resnet.results.notes import SCORES, SYNTHETIC
 from resnet.variant import Network
 from tests.support.results import make_results, report, table_rows, write_results
 
@@ -41,7 +41,7 @@ def test_synthetic_images_have_tables_of_their_own(page: str) -> None:
     (row,) = table_rows(page, "Likelihood and calibration, synthetic data")
     assert (row["Variant"], row["NLL"], row["ECE %"]) == ("ResNet32v1", "0.3100", "4.20")
     section = page.split("## Likelihood and calibration, synthetic data\n")[1]
-    assert section.split("|")[0].strip() == SYNTHETIC
+    assert section.split("|")[0].strip() == f"{SYNTHETIC} {SCORES}"
     (row,) = table_rows(page, "Accuracy by class, %, synthetic data")
     assert row == {"Variant": "ResNet32v1", "cat": "91.5", "dog": "91.5"}
 

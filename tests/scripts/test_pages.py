@@ -61,22 +61,27 @@ def test_full_trainings_come_first_and_say_what_published_results_they_agree_wit
 
 
 @pytest.mark.parametrize(
-    ("seeds", "expected"),
+    ("accuracies", "expected"),
     [
         (
-            3,
+            (91.69, 91.9, 92.11),
             "92.15 ± 0.21 % at the best epoch on the test set does not differ significantly from "
             "the original's 92.16 %; 3 seeds cannot tell whether it agrees within 0.5 points.",
         ),
         (
-            1,
+            (89.75, 89.75, 89.75),
+            "90.00 ± 0.00 % at the best epoch on the test set (beside the original's 92.16 %; "
+            "equal accuracies do not show how seeds vary).",
+        ),
+        (
+            (91.9,),
             "92.15 % at the best epoch on the test set (beside the original's 92.16 %; one seed "
             "does not show how seeds vary).",
         ),
     ],
 )
-def test_too_few_seeds(seeds: int, expected: str) -> None:
-    text = readme({"model": make_results(seeds=seeds, accuracy=91.9)})
+def test_too_few_seeds(accuracies: tuple[float, ...], expected: str) -> None:
+    text = readme({"model": make_results(accuracies=accuracies)})
     assert " ".join(text.split()).endswith(f"- ResNet20v1 (model): {expected}")
 
 

@@ -5,13 +5,23 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from resnet.results.store import Store, VariantFiles
 from resnet.variant import Network
 from scripts.checkout import copy_checkout
 from tests.support.checkout import commit, git, run
 from tests.support.connections import heard, listening
-from tests.support.results import make_results, review, review_process, write_results
+from tests.support.results import (
+    CLASSES,
+    history_text,
+    make_results,
+    results_of,
+    review,
+    review_process,
+    write_results,
+)
 
 SAME_CORRECT = "**no difference seen** (the same images classified correctly)"
 
@@ -103,6 +113,20 @@ def test_the_margin_decides_what_is_equivalent(copy: Path) -> None:
     ):
         status, text, _ = review(copy, "main", *arguments, "--fail-on", "worse")
         assert (status, word in rows(text)["model"][4]) == (0, True)
+
+
+def test_seeds_in_another_order_are_unchanged(copy: Path) -> None:
+    store = Store(copy / "metrics")
+    results = store.results("model")
+    assert results
+    histories = {run.seed: history_text(run.training.epochs) for run in results.runs}
+    correct, reverse = store.correct("model", results)[::-1], results_of(results.runs[::-1])
+    counts = np.array([[500, 0], [0, 500]])
+    store.write_variant("model", VariantFiles(reverse, correct, counts, CLASSES, histories))
+    status, text, _ = review(copy, "HEAD")
+    assert status == 0
+    assert rows(text)["model"][-1] == SAME_CORRECT
+    assert rows(text, "Seconds per epoch")["model"][-1].endswith("(the same times)")
 
 
 def test_two_names_of_one_commit(committed: Path) -> None:
