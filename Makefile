@@ -76,7 +76,7 @@ retrain: $(VENV)/.installed-$(RUN)  ## train again and compare: VARIANT=ResNet20
 
 verify: $(VENV)/.installed-$(RUN)  ## evaluate the checkpoints again and compare with metrics/
 	@$(PULL)
-	@dvc repro --quiet preprocess
+	@dvc repro preprocess
 	@python -m scripts.verify
 
 publish: $(VENV)/.installed-$(RUN)  ## put weights in checkpoints/ and results in README.md

@@ -55,7 +55,7 @@ def main(arguments: argparse.Namespace) -> None:
             settings = table.add_to_listed(variants, arguments.seeds)
             seeds = arguments.seeds or seeds
         wanted = [Name(variant, seed) for variant in variants for seed in seeds]
-        table.dvc("repro", "--quiet", "preprocess")
+        table.dvc("repro", "preprocess")
         failed = train(arguments.address, asked, versions, settings, wanted)
         stale = checkout.stale()
         missing = [name for name in stale if name in wanted]

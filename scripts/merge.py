@@ -35,6 +35,7 @@ PAGES = (pages.README, pages.CARD, pages.PIPELINE)
 ARTIFACTS = re.compile(  # the entries, up to the next key or its comment
     r"(?<=^artifacts:\n)(?:(?:[ #].*)?\n)*?(?=\n*(?:^[^\s#]|\Z))", re.MULTILINE
 )
+VARIANTS = re.compile(r"^variants:.*\n(?:[- ].*\n)*", re.MULTILINE)  # the list in params.yaml
 MISSING = object()  # the value of a key that a side does not have
 
 
@@ -183,9 +184,18 @@ def resolve(conflicts: Sequence[Path]) -> None:
 
 
 def _write_params(merged: Mapping[str, Any]) -> None:
-    """Write params.yaml with the comments of our branch, and those of their own sections."""
+    """Write params.yaml with the comments of both branches.
+
+    Where both edited the same lines, e.g. since each added a section there, only the comments of
+    our branch are kept, and those of their own sections.
+    """
     theirs = YAML().load(io.StringIO(text_of(params.PATH, 3))) or {}
-    write_text(params.PATH, text_of(params.PATH, 2))
+    try:
+        text = merged_text(params.PATH, VARIANTS)
+    except BenchmarkError:
+        text = text_of(params.PATH, 2)
+        print(f"{params.PATH}: check the comments: both branches edited the same lines")
+    write_text(params.PATH, text)
     with modify_yaml(str(params.PATH)) as values:
         for key in [key for key in values if key not in merged]:
             del values[key]

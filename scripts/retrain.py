@@ -98,7 +98,7 @@ def main(arguments: argparse.Namespace) -> None:
     epochs = recorded.epochs if arguments.epochs is None else arguments.epochs
     if not 1 <= epochs <= recorded.epochs:
         raise BenchmarkError(f"--epochs is {epochs}: must be from 1 to {recorded.epochs}")
-    dvc("repro", "--quiet", "preprocess")
+    dvc("repro", "preprocess")
     seconds = epochs * recorded.seconds_per_epoch
     print(
         f"training {epochs} of {recorded.epochs} epochs again: {messages.duration(seconds)} on "

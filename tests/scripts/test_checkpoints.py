@@ -222,17 +222,21 @@ def test_new_weights_are_pulled_after_git_pull(warm: Path, clone: Path) -> None:
 def test_a_pull_that_fails_is_one_line_and_no_error(clone: Path, tmp_path: Path) -> None:
     weights = max(objects(clone), key=lambda path: path.stat().st_size)
     weights.unlink()
-    assert_one_line(run(clone, *PULL))
+    assert weights.name in assert_one_line(run(clone, *PULL))
     unpacked = tmp_path / "zip"
     shutil.copytree(clone, unpacked, ignore=shutil.ignore_patterns(".git"))
-    assert_one_line(run(unpacked, *PULL))
+    assert "git" in assert_one_line(run(unpacked, *PULL))
     (clone / "dvc.lock").write_text("stages: [")
-    assert_one_line(run(clone, *PULL))
+    assert "dvc.lock: not a lock file" in assert_one_line(run(clone, *PULL))
 
 
-def assert_one_line(printed: str) -> None:
-    assert printed.startswith("checkpoints: the trained weights were not pulled: ")
-    assert printed.count("\n") == 1
+def assert_one_line(printed: str) -> str:
+    """The reason that it gives."""
+    line, rest = printed.split("\n", 1)
+    assert not rest
+    start, _, reason = line.partition("were not pulled: ")
+    assert start == "checkpoints: the trained weights "
+    return reason
 
 
 def test_the_check_names_what_is_not_as_listed(warm: Path) -> None:

@@ -102,7 +102,8 @@ def test_a_variant_that_both_changed_is_left_to_you(checkout: Path) -> None:
     assert (checkout / "params.yaml").read_text() == text
 
 
-def test_comments_stay_and_what_a_branch_deleted_is_gone(tmp_path: Path) -> None:
+@pytest.mark.parametrize("same_lines", [False, True])
+def test_comments_stay_and_what_a_branch_deleted_is_gone(tmp_path: Path, same_lines: bool) -> None:
     """On the project's own params.yaml, with conflicts in it alone."""
     checkout = tmp_path / "checkout"
     copy_checkout(checkout, {})
@@ -118,13 +119,19 @@ def test_comments_stay_and_what_a_branch_deleted_is_gone(tmp_path: Path) -> None
     start, end = own.index("ResNet164v1:"), own.index("ResNet20v2:")
     listed = "variants:\n- model\n"
     new = "ResNet26v1:  # ours\n  version: 1\n  n: 4\n"
-    committed("theirs", own[:start].replace(listed, f"{listed}- ResNet20v2\n") + own[end:])
+    edited = "# interpolation: 0 is nearest"
+    without = own[:start] + own[end:].replace(edited, f"# theirs: {edited[2:]}")
+    if same_lines:
+        without = without.replace("\ndata:", "ResNet38v1:  # theirs\n  version: 1\n  n: 6\n\ndata:")
+    committed("theirs", without.replace(listed, f"{listed}- ResNet20v2\n"))
     run(checkout, "git", "checkout", "--quiet", "base")
     committed(
         "ours", own.replace(listed, f"{listed}- ResNet32v1\n").replace("\ndata:", f"{new}\ndata:")
     )
     run(checkout, "git", "merge", "theirs", ok=False)
-    run(checkout, "python", "-c", "from scripts import merge; merge.resolve(merge.unmerged())")
+    code = "from scripts import merge; merge.resolve(merge.unmerged())"
+    printed = run(checkout, "python", "-c", code)
+    assert ("params.yaml: check the comments" in printed) == same_lines
     text = path.read_text(encoding="utf-8")
     values, before = yaml.safe_load(text), yaml.safe_load(own)
     variants = ["model", "ResNet32v1", *before["variants"][1:], "ResNet20v2"]
@@ -133,6 +140,8 @@ def test_comments_stay_and_what_a_branch_deleted_is_gone(tmp_path: Path) -> None
     assert values["ResNet26v1"] == {"version": 1, "n": 4}
     for key in before.keys() - {"variants", "ResNet164v1"}:
         assert values[key] == before[key]
+    assert ("# theirs: interpolation" in text) == (not same_lines)
+    assert ("ResNet38v1:  # theirs" in text) == same_lines
     comments = [line.strip() for line in own.splitlines() if line.strip().startswith("#")]
     kept = [line.strip() for line in text.splitlines() if line.strip().startswith("#")]
     assert kept == comments
