@@ -192,7 +192,8 @@ def _write_params(merged: Mapping[str, Any]) -> None:
     theirs = YAML().load(io.StringIO(text_of(params.PATH, 3))) or {}
     try:
         text = merged_text(params.PATH, VARIANTS)
-    except BenchmarkError:
+        YAML().load(text)  # which refuses a section that each branch added at another place
+    except (BenchmarkError, YAMLError):
         text = text_of(params.PATH, 2)
         print(f"{params.PATH}: check the comments: both branches edited the same lines")
     write_text(params.PATH, text)

@@ -148,6 +148,32 @@ def test_comments_stay_and_what_a_branch_deleted_is_gone(tmp_path: Path, same_li
     assert "l2: 0.00005" in text
 
 
+def test_a_section_that_both_added_at_different_places_is_there_once(tmp_path: Path) -> None:
+    checkout = tmp_path / "checkout"
+    copy_checkout(checkout, {})
+    path, listed = checkout / "params.yaml", "variants:\n- model\n"
+    own = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    path.write_text(own, encoding="utf-8")
+    section = "ResNet26v1:\n  version: 1\n  n: 4\n"
+    run(checkout, "git", "checkout", "--quiet", "-b", "base")
+    commit(checkout, "base")
+    for branch, before, variant in (
+        ("theirs", "\npreprocess:", "ResNet20v2"),
+        ("ours", "\ndata:", "ResNet32v1"),
+    ):
+        run(checkout, "git", "checkout", "--quiet", "-b", branch, "base")
+        text = own.replace(before, f"{section}{before}", 1)
+        path.write_text(text.replace(listed, f"{listed}- {variant}\n"), encoding="utf-8")
+        commit(checkout, branch)
+    run(checkout, "git", "merge", "theirs", ok=False)
+    printed = run(
+        checkout, "python", "-c", "from scripts import merge; merge.resolve(merge.unmerged())"
+    )
+    assert "params.yaml: check the comments" in printed
+    assert path.read_text(encoding="utf-8").count("ResNet26v1:") == 1
+    assert {"ResNet20v2", "ResNet32v1"} <= {*yaml.safe_load(path.read_text())["variants"]}
+
+
 def test_a_page_that_both_changed_elsewhere_is_left_to_you(checkout: Path) -> None:
     for branch in ("main", "other"):
         run(checkout, "git", "checkout", "--quiet", branch)
