@@ -115,7 +115,8 @@ PLOTS = {
     r"accuracy-and-time\.svg": (
         "Accuracy against time",
         "Full runs beside the published results. Bars are one standard deviation to each side. A "
-        "result whose seeds were trained on several devices has a point for each device.",
+        "result whose seeds were trained on several devices has a point for each device, joined by "
+        "a line.",
     ),
     r"accuracy-and-time-short-or-synthetic\.svg": (
         "Accuracy against time: short runs and synthetic data",

@@ -18,7 +18,8 @@ from resnet.variant import Network
 
 CURVES = ("variant", "seed", "images", "epoch", "accuracy", "learning_rate")
 RATES = ("variants", "epoch", "learning_rate")
-# label_at is the accuracy at whose height the label is, so that no label is over another
+# label is the text beside the point, empty but for a result's last point; label_at is the accuracy
+# at whose height it is, so that no label is over another
 MEASURED = ("accuracy", "low", "high", "seconds_per_epoch", "device", "label", "label_at")
 SPEED = ("network", "origin", *MEASURED)
 NOT_COMPARABLE = ("variant", "group", *MEASURED)
@@ -85,7 +86,7 @@ def speed(results: AllResults, quoted: Sequence[Quoted]) -> pd.DataFrame:
         {"network": label(name, each), "origin": _origin(each), **measured}
         for name, each in results.items()
         if _group(each) is None
-        for measured in _measured(each)
+        for measured in _measured(name, each)
     ]
     for row in quoted:
         for origin, accuracy, seconds in (
@@ -99,10 +100,10 @@ def speed(results: AllResults, quoted: Sequence[Quoted]) -> pd.DataFrame:
                         "origin": origin,
                         "accuracy": value[0],
                         "seconds_per_epoch": seconds if seconds.isdecimal() else None,
+                        "label": _short(row["network"]),
                     }
                 )
-    names = [row["network"] for row in rows]
-    return _with_labels(pd.DataFrame(rows, columns=list(SPEED)), names, log_time=True)
+    return _with_heights(pd.DataFrame(rows, columns=list(SPEED)), log_time=True)
 
 
 def not_comparable(results: AllResults) -> pd.DataFrame:
@@ -111,10 +112,9 @@ def not_comparable(results: AllResults) -> pd.DataFrame:
         {"variant": label(name, each), "group": _group(each), **measured}
         for name, each in results.items()
         if _group(each) is not None
-        for measured in _measured(each)
+        for measured in _measured(name, each)
     ]
-    names = [row["variant"] for row in rows]
-    return _with_labels(pd.DataFrame(rows, columns=list(NOT_COMPARABLE)), names, log_time=False)
+    return _with_heights(pd.DataFrame(rows, columns=list(NOT_COMPARABLE)), log_time=False)
 
 
 def confusion(results: AllResults, counts: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
@@ -139,9 +139,8 @@ def label(name: str, results: Results) -> str:
     return f"{shown}, synthetic" if results.synthetic else shown
 
 
-def _with_labels(frame: pd.DataFrame, names: Sequence[str], log_time: bool) -> pd.DataFrame:
-    """The same rows with the text beside each point, and the height at which it is."""
-    shown = [name.replace("ResNet", "") for name in names]
+def _with_heights(frame: pd.DataFrame, log_time: bool) -> pd.DataFrame:
+    """The same rows with the height at which the label of each is."""
     if frame.empty:
         return frame
     accuracy = frame[["accuracy", "low", "high"]].astype(float)
@@ -151,8 +150,13 @@ def _with_labels(frame: pd.DataFrame, names: Sequence[str], log_time: bool) -> p
     time = np.log(time) - np.log(time.min()) if log_time else time
     across = (time / (time.max() or 1.0)).fillna(2.0)  # without a time: right of the plot
     points = list(zip(across, (accuracy["accuracy"] - bottom) / span, strict=True))
-    at = [round(bottom + span * height, 4) for height in labels.heights(points, shown)]
-    return frame.assign(label=shown, label_at=at)
+    heights = labels.heights(points, frame["label"].tolist())
+    at = [round(bottom + span * height, 4) for height in heights]
+    return frame.assign(label_at=at)
+
+
+def _short(label: str) -> str:
+    return label.replace("ResNet", "")
 
 
 def _origin(results: Results) -> str:
@@ -172,15 +176,20 @@ def _group(results: Results) -> str | None:
     return None
 
 
-def _measured(results: Results) -> Iterator[dict[str, Any]]:
-    """Accuracy with one standard deviation over the seeds to each side, and each device's time."""
+def _measured(name: str, results: Results) -> Iterator[dict[str, Any]]:
+    """Accuracy with one standard deviation over the seeds to each side, and each device's time.
+
+    From the fastest device to the slowest, which has the label.
+    """
     metrics = results.metrics
     spread = metrics.accuracy_std or 0.0
-    for device, seconds in cells.seconds_by_device(results).items():
+    times = sorted(cells.seconds_by_device(results).items(), key=lambda item: item[1])
+    for device, seconds in times:
         yield {
             "accuracy": round(metrics.accuracy, 3),
             "low": round(metrics.accuracy - spread, 3),
             "high": round(metrics.accuracy + spread, 3),
             "seconds_per_epoch": seconds,
             "device": device,
+            "label": _short(label(name, results)) if (device, seconds) == times[-1] else "",
         }

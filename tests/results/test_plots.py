@@ -156,15 +156,15 @@ def test_full_runs_are_beside_the_published_results_and_all_others_in_a_plot_of_
     ]
 
 
-def test_a_result_from_two_devices_has_a_point_at_the_time_of_each() -> None:
+def test_a_result_from_two_devices_has_a_point_at_the_time_of_each_and_one_label() -> None:
     runs = [
         make_run(seed=seed, device=make_device(name), seconds=seconds)
-        for seed, (name, seconds) in enumerate([("EPYC", 45.0), ("Xeon", 99.0), ("Xeon", 101.0)])
+        for seed, (name, seconds) in enumerate([("Xeon", 99.0), ("EPYC", 45.0), ("Xeon", 101.0)])
     ]
     drawn = plots.speed({"model": results_of(runs)}, ())
-    assert drawn[["device", "seconds_per_epoch"]].to_numpy().tolist() == [
-        ["EPYC", 45.0],
-        ["Xeon", 100.0],
+    assert drawn[["device", "seconds_per_epoch", "label"]].to_numpy().tolist() == [
+        ["EPYC", 45.0, ""],
+        ["Xeon", 100.0, "20v1 (model)"],
     ]
     assert drawn["accuracy"].tolist() == [91.5, 91.5]
 
