@@ -26,9 +26,9 @@ RULE = (
     "p the share of a side's seeds that classify an image correctly, the components of the "
     "variance are:",
     "- s², the variance of the seeds' accuracies, of each side;\n"
-    "- B = 100² · mean of p (1 − p) n / (n − 1) / N, the part of s² that single answers give, "
-    "which vary from seed to seed. N images give it precisely, and the true variance of a seed's "
-    "accuracy is not below it;\n"
+    "- B = 100² · mean of p (1 − p) n / (n − 1) / N, what s² would be if a seed's answers to "
+    "different images were independent. The N images estimate it precisely. The true variance of a "
+    "seed's accuracy is not below it, as long as no answers depend on each other negatively;\n"
     "- G = 100² · variance of p₂ − p₁ over the images / N, what the two sides answer differently.",
     "The variance of the difference and its degrees of freedom are:",
     "```\n"

@@ -31,7 +31,7 @@ def report(
     read; nothing is written then.
     """
     results = read_results(networks, store, stale)
-    # results of another network than params.yaml has now are in the row of their own
+    # results are in the row of the network that was trained, whatever params.yaml says now
     networks = {**networks, **{name: each.network for name, each in results.items()}}
     quoted = store.published()
     histories = {name: store.histories(name, each) for name, each in results.items()}

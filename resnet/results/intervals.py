@@ -6,7 +6,8 @@ the difference has these components, for accuracies in points squared:
 - Each side's seeds: the variance of its n accuracies over n. Single answers that vary from seed to
   seed contribute B = mean_i(p_i (1 - p_i) n / (n - 1)) / N to it, where p_i is the share of the
   seeds that classify image i of N correctly. N images give B precisely, and the variance of a
-  seed's accuracy is not below it. So where few seeds agree by chance, B is used instead.
+  seed's accuracy is not below it, as long as its answers to different images do not depend on each
+  other negatively. So where few seeds agree by chance, B is used instead.
 - The images: what the two sides systematically answer differently, the variance of p_b,i - p_a,i
   over the images, over N, less the parts of it that B explains. With the seeds' part this is what
   Clark's min F' adds up for two crossed random factors, without counting single answers twice.

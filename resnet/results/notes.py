@@ -18,19 +18,19 @@ READING = (
     "in their seed; a single seed has no spread. n sets the depth of the network: 6n+2 in v1 and "
     "9n+2 in v2. At 92 %, an accuracy on 10,000 test images has a standard error of 0.27 points.",
     "s/epoch is the median over all epochs but the first of each start, then over the seeds, for "
-    "each device in the row. Epochs before a training changed its device, versions, code or "
-    "environment do not count. Parameters include those that are not trained. "
-    f"{NONE}: no result. {NOT_BUILDABLE}, as in the original: no n gives this depth, the paper has "
-    "no such network, or the paper's network is not one of ours [2]. "
+    "each device in the row. If a training was resumed on another device, or with other versions, "
+    "code or environment variables, only the epochs after that count. Parameters include those "
+    f"that are not trained. {NONE}: no result. {NOT_BUILDABLE}, as in the original: no n gives "
+    "this depth, the paper has no such network, or the paper's network is not one of ours [2]. "
     f"{ON_TEST_SET}: the accuracy at the epoch that is best on the test set, to be compared with "
     "the original's results, which were chosen the same way. As an estimate for new images it is "
     "too high.",
     "The original is the Keras example cifar10_resnet.py. The papers are He et al. 2015, "
     "arXiv:1512.03385, and He et al. 2016, arXiv:1603.05027. The papers' results are quoted from "
-    "the original. They have separate tables because their recipe is different. A result of ours "
-    "is beside a published one only if both the network and the recipe are the same; otherwise it "
-    "is under Further variants, Short runs or Synthetic data. [1] to [9] refer to the notes at the "
-    "end.",
+    "the original, and are in tables of their own because the papers' recipe is different. A "
+    "result of ours is beside a published one only if both the network and the recipe are the "
+    "same; otherwise it is under Further variants, Short runs or Synthetic data. [1] to [9] refer "
+    "to the notes at the end.",
     "Our results come from `metrics/runs/<variant>.json`, and how each was obtained is in "
     "`metrics/provenance/<variant>.json`. [results.csv](results.csv) has a row per seed. The "
     "published results come from `metrics/published.csv`.",
@@ -99,8 +99,9 @@ OUTDATED = (
     "section that is no longer in params.yaml, or without a record of the code."
 )
 INEXACT = (
-    f"{NOT_EXACT} Resumed under other conditions (metrics/provenance has them) or on a GPU without "
-    "DETERMINISTIC=1, so the weights are not those of an uninterrupted training."
+    f"{NOT_EXACT} Resumed under other conditions (another device, versions, code or environment "
+    "variables: `starts` in metrics/provenance) or on a GPU without DETERMINISTIC=1, so the "
+    "weights may not be those of an uninterrupted training."
 )
 # the names of the pictures as a pattern, whose group is a variant, to a heading and a text
 PLOTS = {

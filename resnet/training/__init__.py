@@ -1,6 +1,9 @@
 """One training, from arrays to a checkpoint and its record.
 
-step.py is what happens to a batch, with augment, optimizer and normalization; draws.py draws its
-random numbers. loop.py runs the epochs, with schedule, and run.py the whole training. identity,
-progress, resume and interrupt let a killed training resume, and record describes a finished one.
+To learn how a network is trained, read schedule (the learning rate), augment, optimizer, step (one
+training step) and loop (the epochs). draws has their random numbers, inputs their images, and
+normalization a faster batch normalization. run puts a whole training together.
+
+identity, progress, resume, interrupt and options let a killed training resume. history, checkpoint,
+record and output write a finished one. preflight, pending, cost and messages check and print.
 """

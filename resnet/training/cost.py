@@ -85,9 +85,9 @@ def _seconds(record: TrainingRecord) -> float:
 def estimate(trainings: Iterable[Variant], known: Iterable[Timed]) -> str:
     """How long trainings take here, and which measurements that follows from; empty if unknown.
 
-    Each follows from the training on this device, or on another if there is none, of a network of
-    the same version if there is one, that is nearest in multiply-adds. Epochs that an interrupted
-    training has already done are counted, too.
+    Each is scaled from the measured training that is nearest in multiply-adds, if possible one on
+    this device, and among those one of the same version. The epochs that an interrupted training
+    has already done are counted, too.
     """
     variants, backend = list(trainings), os.environ.get("KERAS_BACKEND", "tensorflow")
     gpu = has_nvidia_driver() and not gpu_unwanted(backend)

@@ -61,7 +61,7 @@ def would_run(stage: Any) -> bool:
 
 
 def pending(repo: Any, running: Name | None = None) -> list[Name]:
-    """The trainings that DVC would run; `running` is among them without being asked about."""
+    """The trainings that DVC would run, and `running`, which DVC has locked for its own run."""
     return [name for name, stage in trainings(repo).items() if name == running or would_run(stage)]
 
 

@@ -1,6 +1,6 @@
 """What is checked and said before a training starts.
 
-The train stage does not depend on this module: no bit of a result can.
+No result depends on this module, so it is not among the deps of the train stage.
 """
 
 import json
