@@ -40,14 +40,20 @@ def _rows(baseline: Any) -> Iterator[tuple[str, ...]]:
     for each in baseline.experiments or []:
         experiment = each.revs[0]
         name = _name(experiment)
-        after = _metrics(experiment)
+        if experiment.data is None:
+            yield name, "(cannot be read)", *[""] * 6
+            continue
         changed = ", ".join(_changes(_parameters(baseline), _parameters(experiment)))
+        state = each.executor.state if each.executor else "success"  # or queued, running, ...
+        if state != "success":  # the metrics that it has are those of the working tree
+            yield name, f"({state})", *[""] * 5, changed
+            continue
+        after = _metrics(experiment)
         others = {key: value for key, value in after.items() if value != before.get(key)}
         for variant, metrics in others.items():
             yield name, variant, *_cells(metrics), changed
         if not others:
-            state = each.executor.state if each.executor else "success"  # or queued, running, ...
-            yield name, UNCHANGED if state == "success" else f"({state})", *[""] * 5, changed
+            yield name, UNCHANGED, *[""] * 5, changed
 
 
 def _name(state: Any) -> str:

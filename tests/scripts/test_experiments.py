@@ -1,12 +1,16 @@
 """The table of experiments, of commits and experiments that a real dvc saved."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
+from dvc.repo.experiments.serialize import ExpExecutor, ExpRange, ExpState, SerializableExp
 
 from resnet.results.markdown import text_table
 from resnet.variant import Network
+from scripts import experiments
 from scripts.checkout import copy_checkout, set_params
 from scripts.experiments import ALIGN, COLUMNS, WIDTHS
 from tests.support.checkout import commit, git, run
@@ -60,6 +64,39 @@ def test_a_row_per_commit_and_variant_and_those_that_an_experiment_changed(print
         ],
     ]
     assert "augment.flip=False" in printed
+
+
+def test_only_an_experiment_that_has_ended_well_has_metrics(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DVC gives a running or failed one the metrics that the working tree had when it began."""
+    monkeypatch.chdir(tmp_path)
+    results = make_results("model", network=Network(version=1, n=3), accuracies=(86.0, 86.5))
+    write_results(tmp_path / "metrics", results)
+    values = json.loads((tmp_path / "metrics/runs/model.json").read_text(encoding="utf-8"))
+    del values["schema"]  # a list, which DVC leaves out
+
+    def state(rev: str, accuracy: float, epochs: int) -> ExpState:
+        metrics = {"metrics/runs/model.json": {"data": {**values, "accuracy": accuracy}}}
+        data = {"params.yaml": {"data": {"model": {"epochs": epochs}}}}
+        return ExpState(rev, name=rev, data=SerializableExp(rev, params=data, metrics=metrics))
+
+    ended = [
+        ExpRange([state(name, 99.0, 3)], executor=executor and ExpExecutor(executor))
+        for name, executor in (("a", None), ("b", "success"), ("c", "running"), ("d", "failed"))
+    ]
+    lost = ExpRange([ExpState("e" * 40)])
+    baseline = ExpState("main", name="main", data=state("", 86.25, 200).data)
+    rows = list(experiments._rows(replace(baseline, experiments=[*ended, lost])))
+    assert [row[:3] for row in rows] == [
+        ("main", "model", "86.25 ± 0.35"),
+        ("a", "model", "99.00 ± 0.35"),
+        ("b", "model", "99.00 ± 0.35"),
+        ("c", "(running)", ""),
+        ("d", "(failed)", ""),
+        ("eeeeeee", "(cannot be read)", ""),
+    ]
+    assert [row[-1] for row in rows] == ["", *["model.epochs=3"] * 4, ""]
 
 
 def test_it_fits_in_a_terminal(printed: str) -> None:
