@@ -27,8 +27,8 @@ TEMPLATES = Path(".dvc/plots")
 ONE = Field(min_length=1, max_length=1)
 
 
-class _Given(Schema):
-    """An entry of dvc.yaml's plots."""
+class _Entry(Schema):
+    """An entry of dvc.yaml's plots that the report draws."""
 
     template: str
     x: str
@@ -37,7 +37,7 @@ class _Given(Schema):
 
 
 class _Plots(Schema):
-    plots: list[Annotated[dict[str, _Given], ONE]]
+    plots: list[Any]
 
 
 class Plot(NamedTuple):
@@ -76,15 +76,31 @@ def draw(texts: Mapping[Path, str]) -> dict[str, str]:
 
 
 def plots(paths: Mapping[Path, Any]) -> Iterator[Plot]:
-    """The plots of dvc.yaml in order, those of a folder's files one by one."""
-    for entry in validate(_Plots, {"plots": _pipeline().get("plots")}, str(PIPELINE)).plots:
-        ((name, given),) = entry.items()
-        if isinstance(given.y, str):
-            of = [(str(path), path, given.y) for path in paths if path.parent == Path(name)]
+    """The plots of these files in dvc.yaml, in its order; those of a folder's files one by one.
+
+    Plots of other files, e.g. of a user's own, are DVC's alone and may have any form it knows.
+    """
+    for item in validate(_Plots, {"plots": _pipeline().get("plots")}, str(PIPELINE)).plots:
+        if not _has_files(item, paths):
+            continue
+        ((name, values),) = item.items()
+        entry = validate(_Entry, values, f"{PIPELINE}: plot {name}")
+        if isinstance(entry.y, str):
+            of = [(str(path), path, entry.y) for path in paths if path.parent == Path(name)]
         else:
-            of = [(name, Path(file), y) for file, y in given.y.items() if Path(file) in paths]
+            of = [(name, Path(file), y) for file, y in entry.y.items() if Path(file) in paths]
         for plot, path, y in of:
-            yield Plot(plot, path, given.x, y, given.template, given.title)
+            yield Plot(plot, path, entry.x, y, entry.template, entry.title)
+
+
+def _has_files(item: Any, paths: Mapping[Path, Any]) -> bool:
+    """Whether an item of dvc.yaml's plots names any of these files, or their folder."""
+    if not isinstance(item, dict) or len(item) != 1:
+        return False
+    ((name, values),) = item.items()
+    files = values.get("y") if isinstance(values, dict) else None
+    named = {Path(str(each)) for each in (name, *(files if isinstance(files, dict) else ()))}
+    return any(path in named or path.parent in named for path in paths)
 
 
 def specification(plot: Plot, rows: list[dict[str, str]]) -> dict[str, Any]:

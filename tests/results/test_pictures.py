@@ -6,6 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 import yaml
+from dvc.schema import COMPILED_MULTI_STAGE_SCHEMA as MULTI_STAGE_SCHEMA
 
 from resnet.errors import BenchmarkError
 from resnet.results import pictures
@@ -68,10 +69,9 @@ def texts(svg: str) -> list[str]:
     ("plots", "problem"),
     [
         (None, "plots is None"),
-        (["metrics/plots/all/rates.csv"], "plots.0 is 'metrics/plots/all/rates.csv'"),
-        ([{"rates": {"x": "epoch", "y": "rate", "title": "Rates"}}], "template: missing"),
-        ([{"a": {**ENTRY}, "b": {**ENTRY}}], "plots.0 is"),
-        ([{"a": {**ENTRY, "y": {"a.csv": "rate", "b.csv": "rate"}}}], "y"),
+        ([{"all": {"x": "epoch", "y": "rate", "title": "Rates"}}], "plot all: template: missing"),
+        ([{"rates": {**ENTRY, "y": {"all/a.csv": ["rate"]}}}], "plot rates: y"),
+        ([{"a": {**ENTRY, "y": {"all/a.csv": "rate", "all/b.csv": "rate"}}}], "plot a: y"),
     ],
 )
 def test_an_entry_of_dvc_yaml_that_cannot_be_drawn_is_one_line(
@@ -80,9 +80,29 @@ def test_an_entry_of_dvc_yaml_that_cannot_be_drawn_is_one_line(
     monkeypatch.chdir(tmp_path)
     Path("dvc.yaml").write_text(yaml.safe_dump({"stages": {}, "plots": plots}))
     with pytest.raises(BenchmarkError, match=r"^dvc\.yaml: ") as caught:
-        pictures.draw({})
+        pictures.draw({Path("all/a.csv"): "", Path("all/b.csv"): ""})
     assert problem in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        "own.csv",
+        {"own.csv": None},
+        {"own.csv": {"x": "epoch", "y": "loss", "x_label": "epochs"}},
+        {"own": {"x": "epoch", "y": {"own.csv": ["loss", "accuracy"], "other.csv": "loss"}}},
+        {"own": {"x": {"own.csv": "epoch"}, "y": {"own.csv": "loss"}}},
+    ],
+)
+def test_a_users_own_plots_are_left_to_dvc(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: Any
+) -> None:
+    pipeline = {"stages": {}, "plots": [own, {"rates": {**ENTRY, "y": {"all/a.csv": "rate"}}}]}
+    MULTI_STAGE_SCHEMA(pipeline)
+    monkeypatch.chdir(tmp_path)
+    Path("dvc.yaml").write_text(yaml.safe_dump(pipeline))
+    assert [plot.name for plot in pictures.plots({Path("all/a.csv"): ""})] == ["rates"]
 
 
 @pytest.mark.parametrize(
