@@ -12,7 +12,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -36,6 +36,7 @@ ARTIFACTS = re.compile(  # the entries, up to the next key or its comment
     r"(?<=^artifacts:\n)(?:(?:[ #].*)?\n)*?(?=\n*(?:^[^\s#]|\Z))", re.MULTILINE
 )
 VARIANTS = re.compile(r"^variants:.*\n(?:[- ].*\n)*", re.MULTILINE)  # the list in params.yaml
+SHARED = ("data", "preprocess", "augment", "train", "recipes")  # sections of no one variant
 MISSING = object()  # the value of a key that a side does not have
 
 
@@ -70,15 +71,12 @@ def sides_of(path: Path) -> Sides:
         raise BenchmarkError(f"{path}: {' '.join(str(error).split())[:200]}") from error
 
 
-def union(sides: Sides, path: Path) -> dict[str, Any]:
-    """Every key, with the value of the side that changed it; BenchmarkError where both did."""
-    merged, both = dict[str, Any](), []
-    for key in dict.fromkeys([*sides.ours, *sides.theirs]):
-        base, ours, theirs = (side.get(key, MISSING) for side in sides)
-        if ours not in (theirs, base) and theirs != base:
-            both.append(key)
-        elif (value := theirs if ours == base else ours) is not MISSING:
-            merged[key] = value
+def union(sides: Sides, path: Path, within: Collection[str] = ()) -> dict[str, Any]:
+    """Every key, with the value of the side that changed it; BenchmarkError where both did.
+
+    The keys `within` have mappings, which are merged in the same way.
+    """
+    merged, both = _union(sides, within)
     if both:
         raise BenchmarkError(
             f"{path}: both branches changed {', '.join(both)}: edit the file so that it has what "
@@ -86,6 +84,21 @@ def union(sides: Sides, path: Path) -> dict[str, Any]:
             "`dvc repro --single-item report`; or `git merge --abort`"
         )
     return merged
+
+
+def _union(sides: Sides, within: Collection[str] = ()) -> tuple[dict[str, Any], list[str]]:
+    """The merged values, and the names of those that both branches changed."""
+    merged, both = dict[str, Any](), []
+    for key in dict.fromkeys([*sides.ours, *sides.theirs]):
+        base, ours, theirs = values = [side.get(key, MISSING) for side in sides]
+        if key in within and all(isinstance(value, Mapping) for value in values):
+            merged[key], inside = _union(Sides(*values))
+            both += [f"{key}.{name}" for name in inside]
+        elif ours not in (theirs, base) and theirs != base:
+            both.append(key)
+        elif (value := theirs if ours == base else ours) is not MISSING:
+            merged[key] = value
+    return merged, both
 
 
 def merged_list(base: Sequence[Any], ours: Sequence[Any], theirs: Sequence[Any]) -> list[Any]:
@@ -99,7 +112,7 @@ def merged_params() -> dict[str, Any]:
     sides = sides_of(params.PATH)
     variants = merged_list(*(side.get("variants", []) for side in sides))
     return {
-        **union(Sides(*({**side, "variants": []} for side in sides)), params.PATH),
+        **union(Sides(*({**side, "variants": []} for side in sides)), params.PATH, SHARED),
         "variants": variants,
     }
 
@@ -198,11 +211,21 @@ def _write_params(merged: Mapping[str, Any]) -> None:
         print(f"{params.PATH}: check the comments: both branches edited the same lines")
     write_text(params.PATH, text)
     with modify_yaml(str(params.PATH)) as values:
-        for key in [key for key in values if key not in merged]:
-            del values[key]
-        for key, value in merged.items():
-            if key not in values or values[key] != value:
-                values[key] = theirs[key] if theirs.get(key) == value else value
+        _update(values, merged, theirs)
+
+
+def _update(values: Any, merged: Mapping[str, Any], theirs: Any) -> None:
+    """Make values of our branch, with their comments, those that are merged."""
+    for key in [key for key in values if key not in merged]:
+        del values[key]
+    for key, value in merged.items():
+        ours, other = values.get(key, MISSING), theirs.get(key)
+        if other == value != ours:
+            values[key] = other  # with its comments
+        elif isinstance(ours, Mapping) and isinstance(value, Mapping):
+            _update(ours, value, other if isinstance(other, Mapping) else {})
+        elif ours != value:
+            values[key] = value
 
 
 def main(_arguments: argparse.Namespace) -> None:

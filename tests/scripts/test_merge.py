@@ -174,6 +174,43 @@ def test_a_section_that_both_added_at_different_places_is_there_once(tmp_path: P
     assert {"ResNet20v2", "ResNet32v1"} <= {*yaml.safe_load(path.read_text())["variants"]}
 
 
+def test_what_branches_change_at_different_places_of_a_shared_section_is_merged(
+    tmp_path: Path,
+) -> None:
+    checkout = tmp_path / "checkout"
+    copy_checkout(checkout, {})
+    path = checkout / "params.yaml"
+    own = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    paper = own[own.index("  paper:  #") :]
+    mirror = "  - https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz\n"
+    merge = ("python", "-c", "from scripts import merge; merge.resolve(merge.unmerged())")
+    path.write_text(own, encoding="utf-8")
+    run(checkout, "git", "checkout", "--quiet", "-b", "base")
+    commit(checkout, "base")
+    for branch, name, variant, old, new in (
+        ("theirs", "slower", "ResNet20v2", mirror, ""),
+        ("ours", "faster", "ResNet32v1", "train_images: 5000", "train_images: 50"),
+        ("both", "faster", "ResNet44v1", mirror, mirror * 2),
+    ):
+        run(checkout, "git", "checkout", "--quiet", "-b", branch, "base")
+        text = f"{own}{paper.replace('paper', name, 1)}".replace(old, new)
+        listed = "variants:\n- model\n"
+        path.write_text(text.replace(listed, f"{listed}- {variant}\n"), encoding="utf-8")
+        commit(checkout, branch)
+    run(checkout, "git", "checkout", "--quiet", "ours")
+    run(checkout, "git", "merge", "theirs", ok=False)
+    run(checkout, *merge)
+    values, before = yaml.safe_load(path.read_text(encoding="utf-8")), yaml.safe_load(own)
+    assert list(values["recipes"]) == ["original", "paper", "faster", "slower"]
+    assert values["data"]["urls"] == before["data"]["urls"][1:]
+    assert values["data"]["synthetic"]["train_images"] == 50
+    assert "train_images: 50  # a multiple of 5" in path.read_text(encoding="utf-8")
+    run(checkout, "git", "merge", "--abort")
+    run(checkout, "git", "checkout", "--quiet", "both")
+    run(checkout, "git", "merge", "theirs", ok=False)
+    assert "both branches changed data.urls: " in run(checkout, *merge, ok=False)
+
+
 def test_a_page_that_both_changed_elsewhere_is_left_to_you(checkout: Path) -> None:
     for branch in ("main", "other"):
         run(checkout, "git", "checkout", "--quiet", branch)
