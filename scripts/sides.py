@@ -101,7 +101,7 @@ class Revision:
         if self.broken:
             return None
         try:
-            return yaml.safe_load(self.reader(path) or "")
+            return _load(self.reader(path) or "")
         except yaml.YAMLError:
             return None
 
@@ -176,26 +176,37 @@ def _yaml_problem(text: str) -> str | None:
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
             if isinstance(event, yaml.AliasEvent):
                 return f"contains the alias *{event.anchor}: write the value"
+        _load(text)
     except (yaml.YAMLError, RecursionError) as error:
         return f"not YAML: {single_line(' '.join(str(error).split()))}"
     return None
 
 
+def _load(text: str) -> Any:
+    """The values of a YAML text; YAMLError also for what PyYAML fails at, e.g. 30 February."""
+    try:
+        return yaml.safe_load(text)
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+        raise yaml.YAMLError(f"{type(error).__name__}: {error}") from error
+
+
 def _names_values(text: str) -> bool:
     """Whether a dvc.yaml has `vars`, or params of other files: DVC would read them as YAML."""
     try:
-        pipeline = yaml.safe_load(text)
+        pipeline = _load(text)
         mappings = list(_mappings(pipeline))
     except (yaml.YAMLError, RecursionError):
         return True
     return (isinstance(pipeline, dict) and "params" in pipeline) or any(
-        "vars" in each or any(map(_of_another_file, each.get("params") or ())) for each in mappings
+        "vars" in each or _of_another_file(each.get("params")) for each in mappings
     )
 
 
-def _of_another_file(item: Any) -> bool:
-    """Whether an entry of a stage's params is a mapping with a file beside params.yaml."""
-    return isinstance(item, dict) and set(item) != {str(params.PATH)}
+def _of_another_file(of_stage: Any) -> bool:
+    """Whether a stage's params have a mapping with a file beside params.yaml."""
+    return isinstance(of_stage, list) and any(
+        isinstance(item, dict) and set(item) != {str(params.PATH)} for item in of_stage
+    )
 
 
 def _mappings(value: Any) -> Iterator[dict[Any, Any]]:

@@ -51,6 +51,9 @@ def test_a_plain_pipeline_is_read(checkout: Path) -> None:
         ("sub/params.yaml", "a: [", "sub/params.yaml: not YAML: while parsing"),
         ("dvc.yaml", "a: [", "dvc.yaml: not YAML: while parsing"),
         ("dvc.lock", "\0", "dvc.lock: not YAML: unacceptable character"),
+        ("dvc.yaml", "desc: 2021-02-30", "dvc.yaml: not YAML: ValueError: day is out of range"),
+        ("params.yaml", "a: !!bool b", "params.yaml: not YAML: KeyError: 'b'"),
+        ("params.yaml", "a: !!timestamp b", "params.yaml: not YAML: AttributeError: "),
         ("dvc.lock", " " * 1_000_001, "dvc.lock: 1.0 MB: must be at most 1 MB"),
         ("dvc.lock", " " * 6_000_000, "dvc.lock: 6.0 MB: must be at most 5 MB"),
         ("dvc.yaml", "vars: [b.yaml]", f"dvc.yaml: {OTHER_VALUES}"),
@@ -69,6 +72,11 @@ def test_what_dvc_must_not_read(checkout: Path, path: str, text: str | None, exp
         (checkout / path).write_text(text)
     (line,) = committed(checkout).broken
     assert line.startswith(expected)
+
+
+def test_params_of_a_stage_that_are_no_list_are_refused_by_dvc(checkout: Path) -> None:
+    (checkout / "dvc.yaml").write_text("stages: {a: {cmd: x, params: 5}}")
+    assert committed(checkout).broken == []
 
 
 def test_dvc_may_read_the_pipeline_of_this_checkout(checkout: Path) -> None:
