@@ -18,7 +18,7 @@ import pandas as pd
 from resnet import params
 from resnet.data import arrays
 from resnet.errors import BenchmarkError, command_parser, run_stage
-from resnet.results import same_bits
+from resnet.results import same_bits, stale
 from resnet.results.metrics import parse
 from resnet.results.store import Store
 from resnet.training import history, messages
@@ -98,6 +98,8 @@ def main(arguments: argparse.Namespace) -> None:
     epochs = recorded.epochs if arguments.epochs is None else arguments.epochs
     if not 1 <= epochs <= recorded.epochs:
         raise BenchmarkError(f"--epochs is {epochs}: must be from 1 to {recorded.epochs}")
+    for difference in stale.differences(variant, recorded, settings):
+        print(f"it cannot be equal: {difference}")
     dvc("repro", "preprocess")
     seconds = epochs * recorded.seconds_per_epoch
     print(

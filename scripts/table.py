@@ -8,6 +8,7 @@ import argparse
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from dvc.utils.serialize import modify_yaml
@@ -16,7 +17,9 @@ from resnet import params
 from resnet.errors import BenchmarkError, command_parser, run_stage
 from resnet.params import Params
 from resnet.results.provenance import stage_changes
+from resnet.results.recipes import recognize
 from resnet.training import cost
+from resnet.training.identity import training_parameters
 from resnet.training.pending import Name, trainings
 from scripts.repository import repository
 
@@ -34,7 +37,8 @@ ORIGINAL = (  # the networks for which the original has results
 def originals(settings: Params) -> list[str]:
     """The section of each of these networks: the one of that name, else `model` if it is that one.
 
-    Raises BenchmarkError where params.yaml has none.
+    Raises BenchmarkError where params.yaml has none. Names those with another recipe, whose results
+    are not beside the original's.
     """
     model, found = settings.sections.get("model"), []
     for name in ORIGINAL:
@@ -46,6 +50,16 @@ def originals(settings: Params) -> list[str]:
             raise BenchmarkError(
                 f"{params.PATH} has no section of {name}, the original's network: add one of that "
                 "name, or name the VARIANTS to train"
+            )
+    every = replace(settings, variants=settings.sections)
+    for name in found:
+        recognized = recognize(training_parameters(every, name))
+        if recognized.name != "original" or not recognized.exact:
+            keys = ", ".join(each.key for each in recognized.differences)
+            other = f" with another {keys}" if keys else ""
+            print(
+                f"{name} has recipe {recognized.name}{other}: its results will be in another table "
+                "than the original's"
             )
     return found
 

@@ -14,7 +14,7 @@ from resnet.errors import BenchmarkError
 from resnet.files import read_json, write_json
 from resnet.training.record import model_folder
 from scripts import retrain
-from scripts.checkout import copy_checkout, environment
+from scripts.checkout import copy_checkout, environment, set_params
 from tests.support.checkout import SMALL, git, run
 from tests.support.command import call
 from tests.support.results import make_device, make_run
@@ -119,6 +119,14 @@ def test_another_processor_is_said_and_is_no_error(
     provenance["runs"][0]["training"]["identity"]["device"]["processor"] = "another"
     write_json(path, provenance)
     assert "not the same identity: device.processor: another → " in compared()
+
+
+def test_what_cannot_be_equal_is_said_before_it_is_trained(
+    checkout: Path, compared: Callable[[], str]
+) -> None:
+    set_params(checkout / "params.yaml", {"recipes.original.l2": 0.5})
+    why = "it cannot be equal: trained with different parameters than params.yaml has for model"
+    assert compared().startswith(f"{why}\ntraining 2 of 3 epochs again: ")
 
 
 def test_a_recorded_training_under_several_conditions_cannot_be_repeated(

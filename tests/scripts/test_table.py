@@ -49,6 +49,22 @@ def test_where_model_is_another_network_resnet20v1_needs_a_section(checkout: Pat
     assert "model" not in names
 
 
+def test_another_recipe_than_the_originals_is_named(
+    checkout: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table.originals(params.load())
+    assert capsys.readouterr().out == ""
+    set_params(checkout / "params.yaml", {"model.epochs": 3})
+    table.originals(params.load())
+    assert capsys.readouterr().out == (
+        "model has recipe original with another epochs: its results will be in another table than "
+        "the original's\n"
+    )
+    set_params(checkout / "params.yaml", {"model.epochs": 200, "train.recipe": "paper"})
+    table.originals(params.load())
+    assert "ResNet56v2 has recipe paper: " in capsys.readouterr().out
+
+
 def test_variants_are_added_and_the_comments_stay(checkout: Path) -> None:
     before, text = values(checkout), (checkout / "params.yaml").read_text(encoding="utf-8")
     settings = table.add_to_listed(["ResNet32v1", "model", "ResNet32v1"], [0])
