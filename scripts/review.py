@@ -17,7 +17,7 @@ from resnet.params import Params
 from resnet.results import curves, review, same_bits, stale, verdicts
 from resnet.results.markdown import code
 from resnet.results.provenance import WORKSPACE, stale_results
-from resnet.results.review import Row, Side, is_unchanged
+from resnet.results.review import Row, Side
 from resnet.results.review_page import Chart, Review, differing_code, render
 from scripts.repository import repository
 from scripts.sides import Revision, revision
@@ -57,7 +57,7 @@ def compare(base: str, rev: str, margin: float = verdicts.MARGIN) -> tuple[str, 
                 found.seconds.append(review.seconds_row(variant, before, after))
                 if before.results.recorded and after.results.recorded:
                     found.codes[variant] = differing_code(before.results, after.results)
-                if not is_unchanged(row):
+                if not row.unchanged:
                     found.charts += _charts(sides, variant, before, after)
             case [before, after] if before or after:
                 found.accuracies.append(review.one_sided_row(variant, before, after))

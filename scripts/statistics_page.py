@@ -63,7 +63,7 @@ SIMULATION = (
     "{chance:.1f} %.",
 )
 FALSE = (
-    "## Wrong verdicts where nothing differs",
+    "## Wrong verdicts where nothing differs (false positives)",
     "The percentage of single comparisons called better or worse, the largest over the accuracies "
     "and answers, by the seeds and spreads of the two sides. The largest of all cells is "
     "{worst:.1f} %.",
@@ -78,14 +78,15 @@ EQUIVALENCE = (
     "is {worst_equivalent:.1f} %.",
 )
 POWER = (
-    "## What is found",
+    "## What is found (power)",
     "The percentage of comparisons in which an existing difference is found, and that are "
     "called equivalent within 0.5 points where there is none. Means over 85, 92 and 95 %.",
 )
 REVIEWS = (
     "## Whole reviews",
-    "The percentage of reviews with any wrong verdict, of {reviews} reviews of ten variants, each "
-    "with an accuracy and a time, whose spreads are drawn from those above.",
+    "The percentage of reviews with any wrong verdict (the family-wise error rate), of {reviews} "
+    "reviews of ten variants, each with an accuracy and a time, both without images, whose spreads "
+    "are among those above.",
 )
 
 

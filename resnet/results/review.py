@@ -57,11 +57,7 @@ class Row:
     verdict: str = ""  # empty until `with_verdicts` fills it in
     remark: str = ""
     comparison: Comparison | None = None  # None: the verdict does not depend on other rows
-
-
-def is_unchanged(row: Row) -> bool:
-    """Whether both sides have the very same results."""
-    return row.remark in (SAME_CORRECT, SAME_TIMES)
+    unchanged: bool = False  # both sides have the very same results
 
 
 def accuracy_row(variant: str, before: Side, after: Side, margin: float = MARGIN) -> Row:
@@ -79,7 +75,7 @@ def accuracy_row(variant: str, before: Side, after: Side, margin: float = MARGIN
         return Row(variant, (*shown, NONE), NOT_COMPARABLE, "; ".join(reasons))
     if np.array_equal(before.correct, after.correct):  # the same networks: no interval is needed
         same = f"{_signed(0)} [{_signed(0)}, {_signed(0)}]"
-        return Row(variant, (*shown, same), NO_DIFFERENCE, SAME_CORRECT)
+        return Row(variant, (*shown, same), NO_DIFFERENCE, SAME_CORRECT, unchanged=True)
     if new.images == 1:
         gain = new.metrics.accuracy - old.metrics.accuracy
         return Row(variant, (*shown, _signed(gain)), NO_VERDICT, "one test image")
@@ -116,7 +112,7 @@ def seconds_row(variant: str, before: Side, after: Side) -> Row:
     if reasons:
         return Row(variant, (*shown, NONE), NOT_COMPARABLE, "; ".join(reasons))
     if times[0] == times[1]:
-        return Row(variant, (*shown, _signed(0.0)), NO_DIFFERENCE, SAME_TIMES)
+        return Row(variant, (*shown, _signed(0.0)), NO_DIFFERENCE, SAME_TIMES, unchanged=True)
     if reasons := _several_devices(new):  # and of old, which has the same
         return Row(variant, (*shown, NONE), NOT_COMPARABLE, "; ".join(reasons))
     seeds = _seeds(old, new)

@@ -15,14 +15,15 @@ from resnet.results.cells import MARKS
 from resnet.results.markdown import bullets, code, folded, page, table
 from resnet.results.metrics import Results
 from resnet.results.notes import NONE
-from resnet.results.review import NOT_COMPARABLE, Row, is_unchanged
+from resnet.results.review import NOT_COMPARABLE, Row
 from resnet.results.verdicts import BETTER, CANNOT_TELL, EQUIVALENT, HOW_TO_READ, WORSE
 
 MOST_ITEMS = 50  # of a list, or rows of a table
 MOST_CHARTS = 3
 STALE = (
-    "The code and parameters of the same revision did not produce these results; "
-    "run `dvc repro` to update them."
+    "The code and parameters of the same revision did not produce these results. `dvc repro` "
+    "updates those of variants in `variants`, which can mean to train them again; `make same-bits` "
+    "shows instead that an edit changes no result."
 )
 BROKEN = (
     "DVC cannot read the pipeline, so neither parameters nor the origin of results are compared."
@@ -106,7 +107,7 @@ def counts(rows: Iterable[Row]) -> str:
 
 
 def _outcome(row: Row) -> str:
-    if is_unchanged(row):
+    if row.unchanged:
         return UNCHANGED
     decided = (BETTER, WORSE, EQUIVALENT, "added", "removed")
     return row.verdict if row.verdict in decided else CANNOT_TELL
@@ -162,8 +163,8 @@ def _rows(sides: tuple[str, str], difference: str, rows: Sequence[Row]) -> list[
     """A table of what changed, and a folded one of what did not."""
     columns = ("Variant", "Network", *sides, difference, "Verdict")
     align = ("left", "left", "right", "right", "right", "left")
-    changed = [_cells(row) for row in rows if not is_unchanged(row)]
-    unchanged = [_cells(row) for row in rows if is_unchanged(row)]
+    changed = [_cells(row) for row in rows if not row.unchanged]
+    unchanged = [_cells(row) for row in rows if row.unchanged]
     blocks = _table(columns, changed, align) if changed else []
     if unchanged:
         blocks.append(folded(f"Unchanged: {len(unchanged)}", *_table(columns, unchanged, align)))

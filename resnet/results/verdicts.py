@@ -73,27 +73,32 @@ def more_seeds(
 ) -> str:
     """What to do where a side has too few seeds to see much; empty where both have enough.
 
-    The command trains on the side of `rev`, and only a variant that is listed there.
+    The command trains a variant that is listed on the side of `rev`.
     """
-    fewest = min(len(base), len(rev))
-    if fewest >= ENOUGH_SEEDS:
-        return ""
+    few = [len(side) < ENOUGH_SEEDS for side in (base, rev)]
     why = (
         "one seed does not show how seeds vary"
-        if fewest == 1
+        if min(len(base), len(rev)) == 1
         else "two seeds show only large differences"
     )
-    if len(rev) >= ENOUGH_SEEDS:
-        return f"{why}; train more on the base"
+    match few:
+        case [False, False]:
+            return ""
+        case [True, False]:
+            return f"{why}; train more on the base"
+        case [True, True]:
+            advice = f"{why}; train more on both sides"
+        case _:
+            advice = f"{why}; train more"
     if not listed:
-        return f"{why}; train more"
+        return advice
     seeds = set(base) | set(rev)
     for seed in range(ENOUGH_SEEDS):
         if len(seeds) < ENOUGH_SEEDS:
             seeds.add(seed)
     override = f"'seeds=[{','.join(map(str, sorted(seeds)))}]'"
     target = shlex.quote(f"evaluate@{variant}")  # without one, every listed variant is trained
-    return f"{why}; train more: {markdown.code(f'dvc exp run -S {override} {target}')}"
+    return f"{advice}: {markdown.code(f'dvc exp run -S {override} {target}')}"
 
 
 def agreement(difference: Difference) -> str:

@@ -39,10 +39,10 @@ def judged(row: Row) -> Row:
     return found
 
 
-TRAIN_MORE = "train more: `dvc exp run -S 'seeds=[0,1,2]' evaluate@model`"
+COMMAND = "`dvc exp run -S 'seeds=[0,1,2]' evaluate@model`"
 WHY = "one seed does not show how seeds vary"
-ONE_SEED = f"{WHY}; {TRAIN_MORE}"
-TWO_SEEDS = f"two seeds show only large differences; {TRAIN_MORE}"
+BOTH = f"train more on both sides: {COMMAND}"
+TWO = "two seeds show only large differences"
 NOTHING_VARIES = "nothing varies on either side, so there is no measure of noise"
 
 
@@ -53,14 +53,15 @@ NOTHING_VARIES = "nothing varies on either side, so there is no measure of noise
         (side(), side(accuracy=85), "worse", ""),
         (side(), side(accuracy=91.4), "equivalent", "within ±0.5"),
         (side(), side(accuracy=91.9), "no difference seen", ""),
-        (side(2), side(2, accuracy=91.9), "no difference seen", TWO_SEEDS),
-        (side(2), side(2, accuracy=91.4), "no difference seen", TWO_SEEDS),
+        (side(2), side(2, accuracy=91.9), "no difference seen", f"{TWO}; {BOTH}"),
+        (side(2), side(2, accuracy=91.4), "no difference seen", f"{TWO}; {BOTH}"),
         (side(), side(), "no difference seen", "the same images classified correctly"),
         (side(1), side(1), "no difference seen", "the same images classified correctly"),
-        (side(1), side(1, accuracy=95), "no verdict", ONE_SEED),
-        (side(3), side(1, accuracy=95), "no verdict", ONE_SEED),
+        (side(1), side(1, accuracy=95), "no verdict", f"{WHY}; {BOTH}"),
+        (side(3), side(1, accuracy=95), "no verdict", f"{WHY}; train more: {COMMAND}"),
         (side(1), side(3, accuracy=95), "no verdict", f"{WHY}; train more on the base"),
-        (side(1), unlisted(side(1, accuracy=95)), "no verdict", f"{WHY}; train more"),
+        (side(1), unlisted(side(1, accuracy=95)), "no verdict", f"{WHY}; train more on both sides"),
+        (side(3), unlisted(side(1, accuracy=95)), "no verdict", f"{WHY}; train more"),
         (side(accuracy=100), side(accuracy=0), "no verdict", NOTHING_VARIES),
         (side(accuracy=100, images=1), side(accuracy=0, images=1), "no verdict", "one test image"),
         (side(), side(network=Network(version=1, n=9), accuracy=95), "better", ""),
@@ -142,10 +143,10 @@ def timed(*seconds: float, **options: Any) -> Side:
         (timed(12.0, 12.1, 12.2), "better", ""),
         (timed(18.0, 18.1, 18.2), "worse", ""),
         (timed(15.0, 15.1, 15.3), "no difference seen", ""),
-        (timed(15.0), "no verdict", ONE_SEED),
+        (timed(15.0), "no verdict", f"{WHY}; train more: {COMMAND}"),
         (timed(15.2, 15.2, 15.2), "no difference seen", ""),
         (timed(15.0, 15.1, 15.2), "no difference seen", "the same times"),
-        (timed(15.0, 15.1), "no difference seen", TWO_SEEDS),
+        (timed(15.0, 15.1), "no difference seen", f"{TWO}; train more: {COMMAND}"),
         (timed(12.0, 12.1, changes={"epochs": 20}), "better", ""),  # times are per epoch
         (
             timed(12.0, 12.1, device=make_device("TPU")),
@@ -304,7 +305,7 @@ def test_the_seeds_to_add_are_those_that_are_missing(seeds: list[int], added: st
         return Side(results_of(runs), side(len(seeds), accuracy).correct)
 
     row = judged(review.accuracy_row("model", few(91.5), few(91.9)))
-    assert row.remark.endswith(f"; train more: `dvc exp run -S 'seeds={added}' evaluate@model`")
+    assert row.remark.endswith(f": `dvc exp run -S 'seeds={added}' evaluate@model`")
 
 
 def test_a_command_is_harmless_with_any_variants_name() -> None:
