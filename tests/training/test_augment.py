@@ -4,26 +4,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from resnet.training.draws import epoch_draws, holdout_indices
+from tests.support.augmentation import Images, generated
 
 pytestmark = pytest.mark.usefixtures("device")
-
-Images = NDArray[np.float32]
-
-
-def generated(image: Images, row: float, column: float, flip: bool, order: int) -> Images:
-    """The image as Keras' ImageDataGenerator, which is private in Keras 3, shifts and flips it."""
-    from keras.src.legacy.preprocessing.image import ImageDataGenerator
-
-    generator = ImageDataGenerator(
-        fill_mode="nearest", interpolation_order=order, data_format="channels_last"
-    )
-    # for Keras, x is along the columns
-    return np.asarray(
-        generator.apply_transform(image, {"tx": column, "ty": row, "flip_horizontal": flip})
-    )
 
 
 def augmented(images: Images, shifts: Any, flips: Any, order: int, padded: bool = False) -> Images:
@@ -44,10 +29,7 @@ def test_shift_and_flip_equal_those_of_keras(order: int) -> None:
     shifts, flips = draws.shifts[0], draws.flips[0]
     assert flips.any()
     assert not flips.all()
-    expected = [
-        generated(image, float(row), float(column), bool(flip), order)
-        for image, (row, column), flip in zip(images, shifts, flips, strict=True)
-    ]
+    expected = generated(images, shifts, flips, order)
     np.testing.assert_allclose(augmented(images, shifts, flips, order), expected, atol=1e-5)
 
 
@@ -56,8 +38,8 @@ def test_shift_and_flip_equal_those_of_keras(order: int) -> None:
 def test_shifts_beyond_the_edges(order: int, shift: tuple[float, float]) -> None:
     image = np.random.default_rng(5).normal(size=(1, 32, 32, 3)).astype(np.float32)
     np.testing.assert_allclose(
-        augmented(image, [shift], [False], order)[0],
-        generated(image[0], *shift, False, order),
+        augmented(image, [shift], [False], order),
+        generated(image, [shift], [False], order),
         atol=1e-5,
     )
 
