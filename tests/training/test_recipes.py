@@ -73,22 +73,26 @@ def test_papers_recipe_is_sgd_on_padded_crops(
 def test_the_stage_trains_what_the_parameters_say(
     device: Device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Network, penalties, recipe and augmentation, as in a training that is put together here."""
+    """Also seed, held-out images and warm-up, as in a training that is put together here."""
     import keras
 
     changes = {
+        "seeds": [1],
+        "train.holdout.fraction": 0.3,
         "model.form": "paper",
         "model.augment": {"flip": False},
         "train.recipe": "paper",
-        "recipes.paper.batch_size": 32,
-        "recipes.paper.epochs": 1,
-        "recipes.paper.l2": 0.05,  # of all parameters, so large that it is seen after two steps
+        "recipes.paper.batch_size": 16,
+        "recipes.paper.epochs": 2,
+        "recipes.paper.warmup": {"epochs": 1, "factor": 0.1, "depth": 8},
+        "recipes.paper.l2": 0.05,  # of all parameters, so large that it is seen after few steps
     }
     write_workspace(tmp_path, changes)
     monkeypatch.chdir(tmp_path)
-    stage.main(Namespace(variant="model", seed=0))
-    actual = keras.models.load_model(model_folder("model", 0) / "last.keras").get_weights()
+    stage.main(Namespace(variant="model", seed=1))
+    actual = keras.models.load_model(model_folder("model", 1) / "last.keras").get_weights()
     split = arrays.open_split(arrays.FOLDER / "train")
-    (expected,) = train(params.load(), split, device).weights
-    for weights, others in zip(actual, expected, strict=True):
+    expected = train(params.load(), split, device, seed=1)
+    assert [epoch.learning_rate for epoch in expected.epochs] == pytest.approx([0.01, 0.1])
+    for weights, others in zip(actual, expected.weights[-1], strict=True):
         np.testing.assert_array_equal(weights, others)
