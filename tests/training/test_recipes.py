@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from resnet import params
+from resnet import backend, params
 from resnet.data import arrays
 from resnet.device import Device
 from resnet.training import draws
@@ -96,3 +96,18 @@ def test_the_stage_trains_what_the_parameters_say(
     assert [epoch.learning_rate for epoch in expected.epochs] == pytest.approx([0.01, 0.1])
     for weights, others in zip(actual, expected.weights[-1], strict=True):
         np.testing.assert_array_equal(weights, others)
+
+
+@pytest.mark.usefixtures("bfloat16")  # which restores float32 after the test
+def test_the_stage_trains_in_the_precision_of_the_parameters(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import keras
+
+    backend.start("float32")
+    write_workspace(tmp_path, {"train.precision": "bfloat16", "recipes.original.epochs": 1})
+    monkeypatch.chdir(tmp_path)
+    stage.main(Namespace(variant="model", seed=0))
+    network = keras.models.load_model(model_folder("model", 0) / "last.keras")
+    dtypes = {type(layer).__name__: layer.compute_dtype for layer in network.layers}
+    assert (dtypes["Conv2D"], dtypes["Dense"]) == ("bfloat16", "float32")
