@@ -15,6 +15,7 @@ from resnet.data import arrays, cifar10
 from resnet.errors import BenchmarkError
 from resnet.training import run
 from resnet.training.record import model_folder
+from tests.support.hostile import hostile_checkpoints, replace_checkpoint
 from tests.support.trainings import write_workspace
 
 
@@ -92,6 +93,18 @@ def test_the_mean_of_another_training_is_refused(tmp_path: Path) -> None:
     np.save(folder / "pixel_mean.npy", np.zeros((32, 32, 3), "float32"))
     with pytest.raises(BenchmarkError, match=r"pixel_mean.npy: missing, damaged, or from another"):
         pretrained.load(folder)
+
+
+@pytest.mark.usefixtures("workspace")
+def test_a_checkpoint_is_never_run_as_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "seed0"
+    shutil.copytree(model_folder("model", 0), folder)
+    monkeypatch.chdir(tmp_path)
+    for hostile in hostile_checkpoints(tmp_path):
+        replace_checkpoint(folder, hostile)
+        with pytest.raises((TypeError, ValueError), match=r"lambda|system"):
+            pretrained.load(folder)
+        assert not Path("harm").exists()
 
 
 def test_no_weights_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,6 +24,7 @@ from resnet.results.evaluation import score_variant
 from resnet.results.metrics import ClassScore
 from resnet.training.record import TrainingRecord, model_folder
 from tests.support.checkout import ROOT
+from tests.support.hostile import hostile_checkpoints, replace_checkpoint
 from tests.support.results import CLASSES, history_text, make_parameters, make_run
 
 IMAGES = 60
@@ -219,47 +220,10 @@ def test_many_checkpoints_in_one_process_log_nothing(trained: Path, test_split: 
     assert done.stderr == ""
 
 
-MAKE_HOSTILE = """\
-import json, os, sys, zipfile
-from resnet import backend
-backend.start()
-import keras
-
-def with_system_call(old, new):
-    with zipfile.ZipFile(old) as read, zipfile.ZipFile(new, "w") as write:
-        for name in read.namelist():
-            data = read.read(name)
-            if name == "config.json":
-                config = json.loads(data)
-                layers = config["config"]["layers"]
-                layer = next(layer for layer in layers if layer["class_name"] == "Lambda")
-                layer.update(module="os", class_name="system", config="touch harm")
-                layer["registered_name"] = None
-                data = json.dumps(config)
-            write.writestr(name, data)
-
-images = keras.Input((32, 32, 3))
-attack = keras.layers.Lambda(lambda x: (open("harm", "w"), x[:, 0, 0, :])[1])
-scores = keras.layers.Dense(2, activation="softmax")(attack(images))
-keras.Model(images, scores).save("lambda.keras")
-with_system_call("lambda.keras", "system.keras")
-os.remove("harm")
-keras.models.load_model("lambda.keras", compile=False, safe_mode=False)
-assert os.path.exists("harm"), "the attack does nothing"
-os.remove("harm")
-"""
-
-
 def test_a_checkpoint_is_never_run_as_code(trained: Path, test_split: Split) -> None:
     """The same file runs code where Keras is told to trust it."""
-    run = [sys.executable, "-c", MAKE_HOSTILE]
-    subprocess.run(run, cwd=trained, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True)
-    folder = model_folder("model", 1)
-    path = folder / "training.json"
-    for name in ("lambda.keras", "system.keras"):
-        (folder / "last.keras").write_bytes((trained / name).read_bytes())
-        checkpoints = {"last.keras": sha256(folder / "last.keras")}  # so that it is loaded
-        path.write_text(json.dumps({**json.loads(path.read_text()), "checkpoints": checkpoints}))
+    for hostile in hostile_checkpoints(trained):
+        replace_checkpoint(model_folder("model", 1), hostile)
         with pytest.raises(BenchmarkError, match="not a complete Keras checkpoint: "):
             score_variant("model", (1,), test_split)
         assert not (trained / "harm").exists()
