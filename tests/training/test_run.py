@@ -159,6 +159,30 @@ def test_best_epoch_is_the_result_where_images_are_held_out(
 
 
 @pytest.mark.usefixtures("device")
+def test_weights_that_are_not_finite_leave_the_state_before_them(
+    original: Path, enter: Callable[[Path], None]
+) -> None:
+    """The only step of epoch 2 has a finite loss, but a gradient that the rate makes infinite."""
+    enter(original)
+    changes = {
+        "recipes.original.batch_size": 64,
+        "recipes.original.optimizer": "sgd",
+        "recipes.original.learning_rate": 1e38,
+        "recipes.original.l2": 1e3,
+        "recipes.original.warmup": {"epochs": 1, "factor": 1e-45, "depth": 0},
+    }
+    set_params(Path("params.yaml"), changes)
+    message = (
+        r"^weights that are not finite after epoch 2, at a learning rate of 1e\+38: "
+        "lower learning_rate$"
+    )
+    with pytest.raises(BenchmarkError, match=message):
+        train()
+    assert stores() == ["epoch1", "identity.json"]
+    assert not OUTPUT.exists()
+
+
+@pytest.mark.usefixtures("device")
 def test_hold_out_of_no_image_stops_before_training(
     original: Path, enter: Callable[[Path], None]
 ) -> None:
