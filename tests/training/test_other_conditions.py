@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from resnet.errors import BenchmarkError, Interrupted
@@ -234,4 +235,24 @@ def test_state_of_other_parameters_is_kept(
     assert "kept, a training with other parameters or data (" in printed
     assert "parameters.recipe.epochs: 4 → 1" in printed
     assert record().epochs == 1
+    assert stores() == sorted([*before, "identity.json", "result"])
+
+
+@pytest.mark.usefixtures("device")
+def test_state_of_other_images_is_kept_even_where_others_are_resumed(
+    stopped: Path,
+    enter: Callable[[Path], None],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    enter(stopped)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("OTHER_STATE", "resume")
+    images = np.load("data/arrays/train/images.npy")
+    np.save("data/arrays/train/images.npy", images + np.float32(0.1))
+    before = stores()
+    train()
+    printed = capsys.readouterr().out
+    assert "kept, a training with other parameters or data (data.0)" in printed
+    assert [start.epoch for start in record().starts] == [1]
     assert stores() == sorted([*before, "identity.json", "result"])
