@@ -4,6 +4,7 @@ import hashlib
 import itertools
 
 import numpy as np
+import pytest
 
 from resnet.streams import Purpose, generator
 from resnet.training import draws
@@ -46,6 +47,18 @@ def test_the_draws_never_change() -> None:
     held_out = draws.holdout_indices(1000, 0.1)[1].tobytes()
     assert hashlib.sha256(held_out).hexdigest() == (
         "9a1cb66b43d0d7fde4cf110f198b9311a13ef72f6d2002f9da0d9b6e896b2ea3"
+    )
+
+
+@pytest.mark.usefixtures("device")
+def test_the_initial_weights_never_change() -> None:
+    from resnet import model
+
+    network = model.build(1, 8)
+    model.initialize(network, draws.weights_generator(0))
+    parts = b"".join(weights.tobytes() for weights in network.get_weights())
+    assert hashlib.sha256(parts).hexdigest() == (
+        "7c092e4d5bf5721c92e2db6608d33af6c252026f55ac47339d553d0d73e3a8d7"
     )
 
 
