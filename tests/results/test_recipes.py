@@ -36,13 +36,6 @@ def test_the_recipes_of_params_yaml_are_the_published_ones(name: str, network: N
     assert (found.name, found.exact, found.short) == (name, True, False)
 
 
-def test_the_papers_drops_are_at_32000_and_48000_of_64000_iterations() -> None:
-    recipe = PUBLISHED["paper"].recipe
-    steps = 50_000 // recipe.batch_size
-    assert [round(drop.epoch * steps, -3) for drop in recipe.drops] == [32_000, 48_000]
-    assert round(recipe.epochs * steps, -3) == 64_000
-
-
 @pytest.mark.parametrize(
     ("recipe", "changes", "others", "expected"),
     [
