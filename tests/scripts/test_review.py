@@ -105,6 +105,28 @@ def test_fail_on_worse(committed: Path) -> None:
     assert review(committed, "change", "main")[0] == 0
 
 
+def test_a_time_that_is_worse_fails_too(copy: Path) -> None:
+    """The same images classified correctly as on main, after longer epochs."""
+    results = make_results("model", accuracies=[90, 91, 90], images=1000, seconds=[20, 21, 22])
+    write_results(copy / "metrics", results, 1)
+    status, text, _ = review(copy, "main", "--fail-on", "worse")
+    assert status == 1
+    assert rows(text)["model"][4] == SAME_CORRECT
+    assert rows(text, "Seconds per epoch")["model"][4] == "**worse**"
+
+
+def test_accuracies_and_times_are_corrected_together(copy: Path) -> None:
+    """Two differences that are each seen at 5 %, but not as two of one review."""
+    times = [12.9, 13.9, 14.9]
+    results = make_results("model", accuracies=[92.9, 93.9, 92.9], images=1000, seconds=times)
+    write_results(copy / "metrics", results, 4)
+    _, text, _ = review(copy, "main", "workspace")
+    for section in ("Accuracy, %", "Seconds per epoch"):
+        row = rows(text, section)["model"]
+        assert row[3].startswith("+2.90 [+")
+        assert row[4].startswith("**no difference seen** (in 2 comparisons, one such interval may")
+
+
 def test_the_margin_decides_what_is_equivalent(copy: Path) -> None:
     write(copy, "model", 1, [90.1, 91, 90.1])
     for arguments, word in (

@@ -14,7 +14,7 @@ from scripts import same_bits
 from scripts.checkout import copy_checkout, set_params
 from tests.support.checkout import SMALL, commit, run, stages
 
-CHANGES = {**SMALL, "recipes.original.drops": [{"epoch": 0, "factor": 0.5}]}
+CHANGES = {**SMALL, "recipes.original.drops": [{"epoch": 5, "factor": 0.5}]}  # after the end
 LOOP = Path("resnet/training/loop.py")
 
 
@@ -63,11 +63,21 @@ def test_an_edit_that_changes_no_bit_costs_no_training(checkout: Path) -> None:
     assert comparison["before"][str(LOOP)] != comparison["after"][str(LOOP)]
 
 
-def test_an_edit_that_changes_a_bit_is_refused(checkout: Path) -> None:
-    optimizer = checkout / "resnet" / "training" / "optimizer.py"
-    text = optimizer.read_text()
-    assert "epsilon: float = 1e-7" in text
-    optimizer.write_text(text.replace("epsilon: float = 1e-7", "epsilon: float = 1.0001e-7"))
+@pytest.mark.parametrize(
+    ("module", "old", "new"),
+    [
+        ("optimizer", "epsilon: float = 1e-7", "epsilon: float = 1.0001e-7"),
+        ("schedule", "epoch >= drop.epoch", "epoch > drop.epoch"),  # shows only at a drop
+        ("run", "state=done.state,", "state=None,"),  # shows only after the resume
+    ],
+)
+def test_an_edit_that_changes_a_bit_is_refused(
+    checkout: Path, module: str, old: str, new: str
+) -> None:
+    path = checkout / "resnet" / "training" / f"{module}.py"
+    text = path.read_text()
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new))
     recorded = [checkout / "dvc.lock", checkout / "metrics" / "same-bits.json"]
     before = [path.read_bytes() for path in recorded]
     printed = run(checkout, "python", "-m", "scripts.same_bits", "HEAD", ok=False)
