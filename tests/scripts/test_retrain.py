@@ -162,6 +162,15 @@ def test_nan_and_columns_of_one_history_alone_are_differences() -> None:
     assert line == "only one history has test_loss"
 
 
+def test_other_weights_of_the_same_epoch_are_a_difference() -> None:
+    record, other = (make_run(checkpoints={"last.keras": digit * 64}).training for digit in "34")
+    old = pd.DataFrame({"epoch": [1, 2], "loss": [2.0, 1.0]})
+    assert list(retrain.differences(record, old, record, old)) == []
+    assert list(retrain.differences(record, old, other, old)) == ["the weights differ"]
+    fewer = other.model_copy(update={"epochs": 1})
+    assert list(retrain.differences(record, old, fewer, old[:1])) == []
+
+
 def test_what_cannot_be_compared_is_refused_before_it_is_trained(checkout: Path) -> None:
     for arguments, text in (
         (("ResNet20v2", "0"), "metrics/ has no results of ResNet20v2 with seed 0"),
