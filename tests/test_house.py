@@ -180,6 +180,7 @@ def test_wording() -> None:
 def test_no_test_reads_a_clock() -> None:
     """A test that compares times fails on a busy machine."""
     clocks = {"monotonic", "perf_counter", "process_time", "time"}
+    dates = {"now", "utcnow", "today"}
 
     def reads_a_clock(node: ast.AST) -> bool:
         match node:
@@ -187,9 +188,12 @@ def test_no_test_reads_a_clock() -> None:
                 return name in clocks
             case ast.ImportFrom(module="time", names=names):
                 return any(alias.name in clocks for alias in names)
+            case ast.Attribute(value=ast.Name(id=kind) | ast.Attribute(attr=kind), attr=name):
+                return kind in ("datetime", "date") and name in dates
         return False
 
-    assert reads_a_clock(ast.parse("from time import monotonic").body[0])
+    for code in ("from time import monotonic", "datetime.now(UTC)", "datetime.date.today()"):
+        assert any(reads_a_clock(node) for node in ast.walk(ast.parse(code))), code
     assert not [
         f"{path}:{getattr(node, 'lineno', 0)}"
         for path in _tracked("tests/*.py")

@@ -319,7 +319,7 @@ def test_killed_in_the_middle(tmp_path: Path, packed: bytes) -> None:
             [*run, site.url], cwd=tmp_path, env=env, stdout=subprocess.DEVNULL
         ) as process:
             try:
-                part = wait_for_part(tmp_path / "data" / "download", 190_000)
+                part = wait_for_part(tmp_path / "data" / "download", 190_000, process)
                 with pytest.raises(
                     BenchmarkError, match=f"another fetch is using .*, process {process.pid} on"
                 ):
@@ -339,13 +339,14 @@ def test_killed_in_the_middle(tmp_path: Path, packed: bytes) -> None:
     }
 
 
-def wait_for_part(downloads: Path, size: int) -> Path:
-    for _ in range(1000):
+def wait_for_part(downloads: Path, size: int, process: subprocess.Popen[bytes]) -> Path:
+    """The part of a download once it has that size; a process that ends before is an error."""
+    while process.poll() is None:
         for part in downloads.glob("*.part"):
             if part.stat().st_size >= size:
                 return part
         time.sleep(0.01)
-    raise TimeoutError(f"no part of {size} bytes in {downloads}")
+    raise AssertionError(f"no part of {size} bytes in {downloads}: status {process.returncode}")
 
 
 def run_stage(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -68,7 +68,10 @@ def serve(
     stall: bool = False,
     **headers: Any,
 ) -> Answer:
-    """A correct answer, cut after the first `most` bytes; then silence (`stall`) or the end."""
+    """A correct answer, cut after the first `most` bytes; then the end, or silence (`stall`).
+
+    The silence lasts until the site stops: after a deadline, a slow test would see the end.
+    """
 
     def answer(request: Handler) -> None:
         asked = request.headers["Range"]
@@ -93,7 +96,7 @@ def serve(
         request.wfile.write(body[start:][:most])
         if stall:
             request.wfile.flush()
-            request.site.stopping.wait(10)
+            request.site.stopping.wait()
 
     return answer
 
