@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from resnet import backend, params
 from resnet.device import Device
 from scripts.git import elsewhere
-from tests.support.checkout import ROOT, project_params
+from tests.support.checkout import ROOT, project_params, project_values
 
 SLOW = (  # the files that take longest, which start first: a late one would keep others waiting
     "scripts/test_checkpoints.py",
@@ -68,8 +67,11 @@ def bfloat16() -> Iterator[Device]:
 
 @pytest.fixture
 def raw() -> dict[str, Any]:
-    """The values of the project's params.yaml, which the test may change."""
-    return dict(yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8")))
+    """The values of the project's params.yaml, which the test may change.
+
+    Here and in `settings`, model, seeds and variants are those before any experiment was kept.
+    """
+    return project_values()
 
 
 @pytest.fixture

@@ -70,7 +70,9 @@ def test_the_artifacts_are_the_trained_variants() -> None:
 
 def test_dvc_gets_a_model_by_its_name(tmp_path: Path) -> None:
     """From a clone, as checkpoints/README.md shows, where a version is tagged."""
-    clone, name = tmp_path / "clone", trained()[-1]
+    clone, head = tmp_path / "clone", yaml.safe_load(run(ROOT, "git", "show", "HEAD:dvc.lock"))
+    committed = {stage.rpartition("-")[0] for stage in head["stages"]}
+    name = next(name for name in reversed(trained()) if f"train@{name}" in committed)
     run(tmp_path, "git", "clone", "--quiet", str(ROOT), str(clone))
     shutil.copy(ROOT / "dvc.yaml", clone)
     run(clone, "git", "commit", "--quiet", "--allow-empty", "--all", "-m", "a commit")

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import yaml
 from dvc.repo import Repo
+from dvc.utils.serialize import modify_yaml
 
 from cluster import simulated
 from resnet import params
@@ -13,13 +14,16 @@ from resnet.errors import BenchmarkError
 from resnet.results.store import Store
 from scripts import table
 from scripts.checkout import copy_checkout, set_params
-from tests.support.checkout import ROOT, run, stages
+from tests.support.checkout import ROOT, project_params, run, stages, undone
 
 
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     copy_checkout(tmp_path, {})
-    (tmp_path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
+    path = tmp_path / "params.yaml"
+    path.write_bytes((ROOT / "params.yaml").read_bytes())
+    with modify_yaml(str(path)) as values:  # its comments stay
+        values.update(undone())
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -28,10 +32,10 @@ def values(checkout: Path) -> dict[str, Any]:
     return dict(yaml.safe_load((checkout / "params.yaml").read_text(encoding="utf-8")))
 
 
-def test_the_originals_networks_are_the_default() -> None:
+def test_the_originals_networks_are_the_default(tmp_path: Path) -> None:
     published = Store(ROOT / "metrics").published()
     known = [row["network"] for row in published if row["original_accuracy"] not in ("-", "NA")]
-    settings = params.load(ROOT / "params.yaml")
+    settings = project_params(tmp_path, {})
     names = table.originals(settings)
     assert [settings.sections[name].network.name for name in names] == known
     assert names[0] == "model"

@@ -58,11 +58,29 @@ def commit(checkout: Path, message: str = "a commit") -> None:
     git(checkout, "commit", "--quiet", "-m", message)
 
 
+def undone() -> dict[str, Any]:
+    """Changes to params.yaml that undo what the experiments of README.md change.
+
+    A user may keep those, and the tests must pass then.
+    """
+    return {
+        "variants": ["model", "ResNet20v1-short", "ResNet20v2-short", "ResNet20v1-paper"],
+        "seeds": [0, 1, 2],
+        "model": {"version": 1, "n": 3},
+    }
+
+
+def project_values() -> dict[str, Any]:
+    """The values of the project's params.yaml, without an experiment that was kept."""
+    values = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    return {**values, **undone()}
+
+
 def project_params(folder: Path, changes: Mapping[str, Any]) -> params.Params:
-    """The project's params.yaml with changes by dotted key, which is written to a folder."""
+    """Those values with changes by dotted key, which are written to params.yaml in a folder."""
     path = folder / "params.yaml"
     path.write_bytes((ROOT / "params.yaml").read_bytes())
-    set_params(path, changes)
+    set_params(path, {**undone(), **changes})
     return params.load(path)
 
 

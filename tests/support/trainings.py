@@ -18,7 +18,7 @@ from resnet.training import messages
 from resnet.training.history import Epoch
 from scripts.checkout import set_params
 from stages.preprocess import preprocess
-from tests.support.checkout import ROOT
+from tests.support.checkout import ROOT, undone
 
 SMALL: dict[str, Any] = {"model.n": 1, "recipes.original.epochs": 2}
 WORKSPACE: dict[str, Any] = {  # 70 images in batches of 32: two steps per epoch
@@ -105,7 +105,7 @@ def write_workspace(folder: Path, changes: Mapping[str, Any] | None = None) -> N
     """Write what the train stage reads: params.yaml, dvc.yaml with one module, and the arrays."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
-    set_params(folder / "params.yaml", {**WORKSPACE, **(changes or {})})
+    set_params(folder / "params.yaml", {**undone(), **WORKSPACE, **(changes or {})})
     (folder / "dvc.yaml").write_text(PIPELINE, encoding="utf-8")
     (folder / "a_dep.py").write_text("# the code of the stage\n", encoding="utf-8")
     synthetic_arrays(folder / "data" / "arrays", 70, 20)
