@@ -1,5 +1,6 @@
 """What verify counts as a mismatch; tests/test_pipeline.py runs it on real checkpoints."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,18 @@ import pytest
 
 from resnet.device import cpu_processor
 from resnet.results.metrics import ClassScore, Evaluation
+from resnet.results.store import METRICS, Store, VariantFiles
 from resnet.training.record import model_folder
 from scripts import verify
-from tests.support.results import make_device, make_results, make_run
+from tests.support.checkout import project_params
+from tests.support.results import (
+    CLASSES,
+    make_correct,
+    make_device,
+    make_results,
+    make_run,
+    write_results,
+)
 
 HERE = make_run(device=make_device("a CPU", processor=cpu_processor(), gpu=False)).evaluation
 ELSEWHERE = HERE.model_copy(update={"device": "another"})
@@ -112,6 +122,36 @@ def test_seeds_that_are_not_checked_are_named(
     assert verify.without_results("model", results, range(4)) == "seeds 2, 3"
     assert verify.without_results("model", results, (0, 1)) == ""
     assert verify.without_results("model", None, (0, 1)) == "seed 0"
+
+
+@pytest.mark.parametrize("different", [0, 2, 3])
+def test_a_model_for_raw_images_that_answers_differently_is_a_mismatch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, different: int
+) -> None:
+    """Beside a checkpoint that scores what is recorded; two images may differ."""
+    monkeypatch.chdir(tmp_path)
+    results, folder = make_results("model", seeds=1), model_folder("model", 0)
+    write_results(METRICS, results)
+    folder.mkdir(parents=True)
+    correct = make_correct(results)
+    scored = VariantFiles(results, correct, np.zeros((2, 2), np.int64), CLASSES, {})
+    answers = 1 - correct[0]  # the labels are all 0
+    answers[:different] = 1 - answers[:different]
+    loaded: list[Path] = []
+    fakes: dict[str, Callable[..., Any]] = {
+        "record_mismatches": lambda *_: [],
+        "score_variant": lambda *_: scored,
+        "cifar10.read_split": lambda *_: (None, np.zeros(results.images, int)),
+        "pretrained.load": loaded.append,
+        "predict": lambda *_: np.eye(2)[answers],
+    }
+    for name, fake in fakes.items():
+        monkeypatch.setattr(f"scripts.verify.{name}", fake)
+    test: Any = None
+    found = verify.verify("model", results, project_params(tmp_path, {}), Store(), test)
+    said = f"{folder}: resnet.pretrained.load answers {different} images differently"
+    assert found == ([said] if different > 2 else [])
+    assert loaded == [folder]
 
 
 def test_another_number_of_images() -> None:
