@@ -6,6 +6,7 @@ import platform
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -259,3 +260,39 @@ def test_one_of_several_gpus_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GPU", "0")
     assert backend._tensorflow_gpu() is None
     assert calls == [("visible", [], "GPU")]
+
+
+@pytest.mark.parametrize("name", backend.BACKENDS)
+@pytest.mark.parametrize("tf32", [True, False])
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_tf32_and_determinism_of_a_gpu_are_as_asked(
+    device: Device, monkeypatch: pytest.MonkeyPatch, name: str, tf32: bool, deterministic: bool
+) -> None:
+    """Of the device, of the backend and of XLA, whose other flags stay; the GPU is not there."""
+    import keras
+    import tensorflow as tf
+
+    assert device
+    calls: list[tuple[Any, ...]] = []
+    fakes = {
+        "enable_tensor_float_32_execution": lambda on: calls.append(("tf32", on)),
+        "enable_op_determinism": lambda: calls.append(("deterministic",)),
+    }
+    for function, fake in fakes.items():
+        monkeypatch.setattr(tf.config.experimental, function, fake)
+    config = SimpleNamespace(update=lambda *arguments: calls.append(arguments))
+    monkeypatch.setitem(sys.modules, "jax", SimpleNamespace(config=config))
+    monkeypatch.setattr(keras.backend, "backend", lambda: name)
+    monkeypatch.setattr(backend, f"_{name}_gpu", lambda: "a GPU")
+    monkeypatch.setenv("KERAS_BACKEND", name)
+    monkeypatch.setenv("XLA_FLAGS", "--another")
+    monkeypatch.setenv("TF32", str(int(tf32)))
+    monkeypatch.setenv("DETERMINISTIC", str(int(deterministic)))
+    started = backend.start()
+    assert started.float32_products == ("tf32" if tf32 else "float32")
+    assert started.deterministic == deterministic
+    products = ("jax_default_matmul_precision", "default" if tf32 else "float32")
+    on_tensorflow = [("tf32", tf32), *([("deterministic",)] if deterministic else [])]
+    assert calls == (on_tensorflow if name == "tensorflow" else [products])
+    flag = " --xla_gpu_deterministic_ops=true" * deterministic
+    assert os.environ["XLA_FLAGS"] == f"--another{flag}"
