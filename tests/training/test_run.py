@@ -7,12 +7,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import chdir
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from resnet import pretrained
 from resnet.data import arrays
@@ -117,6 +119,78 @@ def test_result_that_dvc_did_not_record_is_restored(
     train()
     assert "already trained by a run that DVC did not record" in capsys.readouterr().out
     assert record() == before
+
+
+@pytest.mark.usefixtures("device")
+def test_result_that_dvc_recorded_is_trained_again(
+    original: Path, enter: Callable[[Path], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By a training that DVC starts in spite of its record: RETRAIN=1 dvc repro --force."""
+    enter(original)
+    set_params(Path("params.yaml"), {"recipes.original.epochs": 1})
+    train()
+    (kept,) = Path(".resume").glob("model-*/result-*")
+    outs = [{"path": str(OUTPUT), "md5": kept.name.removeprefix("result-")}]
+    Path("dvc.lock").write_text(yaml.safe_dump({"stages": {"train@model-0": {"outs": outs}}}))
+    shutil.rmtree("models")
+    capsys.readouterr()
+    train()
+    printed = capsys.readouterr().out
+    assert "already trained" not in printed
+    assert "epoch 1/1 " in printed
+
+
+@pytest.fixture
+def beside(original: Path, enter: Callable[[Path], None], tmp_path: Path) -> Path:
+    """A second workspace like the current one, whose DVC_ROOT is to be the current one."""
+    enter(original)
+    set_params(Path("params.yaml"), {"recipes.original.epochs": 2})
+    return Path(shutil.copytree(Path.cwd(), tmp_path / "beside"))
+
+
+@pytest.mark.usefixtures("device")
+def test_two_workspaces_never_run_the_same_training_at_once(
+    beside: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where they share .resume/, as the copies do in which DVC runs experiments."""
+    refused: list[str] = []
+
+    def train_beside(*_: Any) -> None:
+        """After an epoch of the first; a lock that is opened twice is as that of two processes."""
+        if refused:
+            return
+        with monkeypatch.context() as patch, chdir(beside):
+            patch.setenv("DVC_ROOT", str(workspace))
+            refused.append("it was trained twice")
+            with pytest.raises(BenchmarkError) as caught:
+                train()
+            refused[:] = [str(caught.value)]
+
+    workspace = Path.cwd()
+    monkeypatch.setattr(messages, "print_epoch", train_beside)
+    train()
+    (text,) = refused
+    assert text.startswith(f"model with seed 0 is being trained by process {os.getpid()} on ")
+    assert not (beside / "models").exists()
+    assert record().epochs == 2
+
+
+@pytest.mark.usefixtures("device")
+def test_state_of_a_copy_is_resumed_in_the_main_checkout(
+    beside: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(*_: Any) -> None:
+        raise Interrupted("stopped by SIGTERM", 143)
+
+    with monkeypatch.context() as patch, chdir(beside):
+        patch.setenv("DVC_ROOT", str(Path.cwd().with_name("workspace")))
+        patch.setattr(messages, "print_epoch", stop)
+        with pytest.raises(Interrupted, match="after epoch 1 of 2; the next `dvc repro` resumes"):
+            train()
+    assert not (beside / ".resume").exists()
+    assert "epoch1" in stores()
+    train()
+    assert "resuming after epoch 1 of 2" in capsys.readouterr().out.splitlines()
 
 
 @pytest.mark.usefixtures("device")
