@@ -191,6 +191,8 @@ def test_a_clone_without_them_does_not_train_in_silence(clone: Path) -> None:
     run(clone, "git", "restore", ".dvc/config")
     printed = run(clone, "dvc", "repro", "train@model-0", more={"RETRAIN": "1"})
     assert stages(printed) == ["train@model-0"]
+    again = ("dvc", "repro", "--force", "train@model-0")  # its result is kept in .resume/
+    assert "\nepoch 1/1 " in run(clone, *again, more={"RETRAIN": "1"})
     run(clone, "dvc", "pull", "train")
     assert stages(run(clone, "dvc", "repro")) == ["evaluate@model", "report"]  # it has other times
 
