@@ -7,7 +7,7 @@ the grid to docs/statistics/ and the page that summarizes them. It always gives 
 
 import argparse
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -173,14 +173,23 @@ def _found(difference: Difference) -> float:
     return _percent(np.where(difference.value > 0, difference.p_no_difference(), 1.0))
 
 
-def grid(draws: int, seed: int = SEED) -> pd.DataFrame:
-    """Every cell: `rates` for all accuracies and answers, and without images."""
-    rows: list[dict[str, Any]] = []
+def all_with_images(draws: int, seed: int = SEED) -> dict[tuple[str, float], Moments]:
+    """The simulated comparisons for all answers and accuracies."""
+    found = {}
     for number, (answers, accuracy) in enumerate(itertools.product(ANSWERS, ACCURACIES)):
         rng = np.random.default_rng((seed, number))
-        moments = draw(draws, accuracy, ANSWERS[answers], rng)
-        rows += [{"answers": answers, "accuracy": accuracy, **each} for each in rates(moments)]
+        found[answers, accuracy] = draw(draws, accuracy, ANSWERS[answers], rng)
         print(f"{answers}, {accuracy:g} %: done", flush=True)
+    return found
+
+
+def grid(simulated: Mapping[tuple[str, float], Moments], seed: int = SEED) -> pd.DataFrame:
+    """Every cell: `rates` for all accuracies and answers, and without images."""
+    rows: list[dict[str, Any]] = [
+        {"answers": answers, "accuracy": accuracy, **each}
+        for (answers, accuracy), moments in simulated.items()
+        for each in rates(moments)
+    ]
     return pd.DataFrame([*rows, *without_images(seed, len(rows))])
 
 
@@ -220,21 +229,37 @@ def _shares(correct: Correct) -> NDArray[Any]:
     return np.stack(shares, axis=1).reshape(len(SIDES), images)
 
 
-def wrong_reviews(seeds: int, changed: int, reviews: int, rng: np.random.Generator) -> float:
+def wrong_reviews(
+    seeds: int,
+    changed: int,
+    reviews: int,
+    simulated: Collection[Moments],
+    rng: np.random.Generator,
+) -> float:
     """In how many percent of the reviews of VARIANTS variants any verdict is wrong.
 
-    All variants have an accuracy and a time. Each side's spread is one of SPREADS. The first
-    `changed` variants have an accuracy that differs by the margin, and nothing else differs.
+    All variants have an accuracy, of which each is one of those that are simulated, and a time.
+    Each side's spread is one of SPREADS. The first `changed` variants have an accuracy that differs
+    by the margin, and nothing else differs.
     """
-    questions = list(itertools.product(range(VARIANTS), (MARGIN, None)))
-    truths = [MARGIN if variant < changed and margin else 0.0 for variant, margin in questions]
+    sides = [number for number, side in enumerate(SIDES) if side.seeds == seeds]
+    accuracies = [
+        moments.difference(combine, *pair)
+        for moments in simulated
+        for pair in itertools.product(sides, repeat=2)
+    ]
+    truths = [MARGIN, 0.0] * changed + [0.0, 0.0] * (VARIANTS - changed)  # accuracy and time
     wrong = 0
     for _ in range(reviews):
         comparisons = []
-        for truth, (_variant, margin) in zip(truths, questions, strict=True):
-            spreads = rng.choice(SPREADS, (2, 1))
-            before, after = rng.standard_normal((2, seeds)) * spreads + [[0.0], [truth]]
-            comparisons.append(Comparison(mean_difference(before, after), good=1, margin=margin))
+        for truth in truths[::2]:
+            drawn = accuracies[rng.integers(len(accuracies))]
+            number = rng.integers(len(drawn.value))
+            difference = Difference(*(of_draw[number] for of_draw in drawn))
+            difference = difference._replace(value=difference.value + truth)
+            comparisons.append(Comparison(difference, good=1, margin=MARGIN))
+            times = rng.standard_normal((2, seeds)) * rng.choice(SPREADS, (2, 1))
+            comparisons.append(Comparison(mean_difference(*times), good=1))
         words = [each.verdict for each in judge(comparisons)]
         wrong += any(
             word not in (NO_DIFFERENCE, BETTER if truth else EQUIVALENT)
@@ -243,11 +268,18 @@ def wrong_reviews(seeds: int, changed: int, reviews: int, rng: np.random.Generat
     return 100 * wrong / reviews
 
 
-def reviews(draws: int, seed: int = SEED) -> pd.DataFrame:
+def reviews(draws: int, simulated: Collection[Moments], seed: int = SEED) -> pd.DataFrame:
     """`wrong_reviews` for each of SEEDS: where nothing differs, and where half the variants do."""
     rng = np.random.default_rng((seed, 1))
     rows = [
-        (seeds, draws, *(wrong_reviews(seeds, changed, draws, rng) for changed in (0, 5)))
+        (
+            seeds,
+            draws,
+            *(
+                wrong_reviews(seeds, changed, draws, simulated, rng)
+                for changed in (0, VARIANTS // 2)
+            ),
+        )
         for seeds in SEEDS
     ]
     return pd.DataFrame(rows, columns=["seeds", "reviews", "none", "half"])
@@ -255,7 +287,9 @@ def reviews(draws: int, seed: int = SEED) -> pd.DataFrame:
 
 def main(arguments: argparse.Namespace) -> None:
     if not arguments.render:
-        for path, table in zip(TABLES, (grid(DRAWS), reviews(DRAWS)), strict=True):
+        simulated = all_with_images(DRAWS)
+        tables = grid(simulated), reviews(DRAWS, simulated.values())
+        for path, table in zip(TABLES, tables, strict=True):
             path.parent.mkdir(exist_ok=True)
             write_text(path, table.to_csv(index=False, lineterminator="\n"))
     write_text(PAGE, page(*map(pd.read_csv, TABLES)))

@@ -85,8 +85,8 @@ POWER = (
 REVIEWS = (
     "## Whole reviews",
     "The percentage of reviews with any wrong verdict (the family-wise error rate), of {reviews} "
-    "reviews of ten variants, each with an accuracy and a time, both without images, whose spreads "
-    "are among those above.",
+    "reviews of ten variants, each with an accuracy and a time. The accuracies are drawn from the "
+    "comparisons above, those of different answers and spreads mixed.",
 )
 
 

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -53,6 +54,15 @@ def simulated() -> list[Moments]:
 def test_no_cell_has_more_than_5_percent_wrong_verdicts(simulated: list[Moments]) -> None:
     for moments in simulated:
         assert not too_many(combine, moments)
+
+
+def test_the_accuracies_of_whole_reviews_are_those_that_are_simulated(
+    simulated: list[Moments],
+) -> None:
+    rng = np.random.default_rng(1)
+    assert simulate.wrong_reviews(5, 0, 100, simulated, rng) < 10
+    better = [replace(each, means=each.means + np.array([[0.0], [9.0]])) for each in simulated]
+    assert simulate.wrong_reviews(5, 0, 100, better, rng) == 100
 
 
 def test_a_rule_with_too_many_wrong_verdicts_does_not_pass(simulated: list[Moments]) -> None:
@@ -131,6 +141,6 @@ def test_the_committed_table_is_that_of_the_present_rule() -> None:
     pd.testing.assert_frame_equal(found, committed, rtol=0, atol=0.02)
 
 
-def test_the_same_seed_gives_the_same_numbers() -> None:
-    first, second = (simulate.reviews(3, seed=1) for _ in range(2))
+def test_the_same_seed_gives_the_same_numbers(simulated: list[Moments]) -> None:
+    first, second = (simulate.reviews(3, simulated, seed=1) for _ in range(2))
     pd.testing.assert_frame_equal(first, second)
