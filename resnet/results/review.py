@@ -36,7 +36,6 @@ CONDITIONS = {  # of a time: a name, and the field of the device; precision is a
     "determinism": "deterministic",
 }
 ENVIRONMENT = "environment variables, e.g. the number of threads"
-SAME_CORRECT, SAME_TIMES = "the same images classified correctly", "the same times"
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,8 @@ def accuracy_row(variant: str, before: Side, after: Side, margin: float = MARGIN
         return Row(variant, (*shown, NONE), NOT_COMPARABLE, "; ".join(reasons))
     if np.array_equal(before.correct, after.correct):  # the same networks: no interval is needed
         same = f"{_signed(0)} [{_signed(0)}, {_signed(0)}]"
-        return Row(variant, (*shown, same), NO_DIFFERENCE, SAME_CORRECT, unchanged=True)
+        why = "the same images classified correctly"
+        return Row(variant, (*shown, same), NO_DIFFERENCE, why, unchanged=True)
     if new.images == 1:
         gain = new.metrics.accuracy - old.metrics.accuracy
         return Row(variant, (*shown, _signed(gain)), NO_VERDICT, "one test image")
@@ -112,7 +112,8 @@ def seconds_row(variant: str, before: Side, after: Side) -> Row:
     if reasons:
         return Row(variant, (*shown, NONE), NOT_COMPARABLE, "; ".join(reasons))
     if times[0] == times[1]:
-        return Row(variant, (*shown, _signed(0.0)), NO_DIFFERENCE, SAME_TIMES, unchanged=True)
+        why = "the same times"
+        return Row(variant, (*shown, _signed(0.0)), NO_DIFFERENCE, why, unchanged=True)
     if reasons := _several_devices(new):  # and of old, which has the same
         return Row(variant, (*shown, NONE), NOT_COMPARABLE, "; ".join(reasons))
     seeds = _seeds(old, new)

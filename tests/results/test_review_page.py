@@ -1,10 +1,12 @@
 """The page of a review: its first line, what is folded, and that no text of a side takes effect."""
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 
 from resnet.results import curves
-from resnet.results.review import SAME_CORRECT, Row
+from resnet.results.review import Row
 from resnet.results.review_page import MOST_ITEMS, Chart, Code, Review, counts, render
 from tests.support.rendered import rendered
 
@@ -16,7 +18,7 @@ def row(verdict: str, variant: str = "model", remark: str = "") -> Row:
 
 
 def same(variant: str) -> Row:
-    return row("no difference seen", variant, SAME_CORRECT)
+    return replace(row("no difference seen", variant), unchanged=True)
 
 
 def test_the_first_line_is_the_outcome() -> None:
