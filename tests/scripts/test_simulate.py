@@ -10,8 +10,8 @@ import pytest
 from scipy import stats
 
 from resnet.results.intervals import Difference, Seeds, Values, accuracy_difference, combine
-from scripts import simulate
-from scripts.simulate import SEEDS, SIDES, SPREADS, Moments, Rule
+from scripts import simulate, simulated
+from scripts.simulated import SEEDS, SIDES, SPREADS, Moments, Rule
 from scripts.statistics_page import NO_IMAGES, page
 from tests.support.checkout import ROOT
 
@@ -22,7 +22,7 @@ def clark(value: Values, before: Seeds, after: Seeds, gain_variance: Values = 0.
     """Clark's min F' with at most four degrees of freedom for each seed after the first."""
     sides = [(side.variance / side.count, side.count - 1) for side in (before, after)]
     variance = gain_variance + sides[0][0] + sides[1][0]
-    squares = gain_variance**2 / (simulate.IMAGES - 1) + sum(v**2 / df for v, df in sides)
+    squares = gain_variance**2 / (simulated.IMAGES - 1) + sum(v**2 / df for v, df in sides)
     most = 4 * min(df for _, df in sides)
     return Difference(value, variance, np.minimum(variance**2 / squares, most))
 
@@ -43,37 +43,37 @@ def too_many(rule: Rule, moments: Moments) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def simulated() -> list[Moments]:
+def comparisons() -> list[Moments]:
     """Of each kind of answers one accuracy, and without images."""
     rng = np.random.default_rng(20261128)
-    kinds = zip(simulate.ACCURACIES, simulate.ANSWERS.values(), strict=True)
-    moments = [simulate.draw(DRAWS, *kind, rng) for kind in kinds]
-    return [*moments, simulate.draw_without_images(20 * DRAWS, rng)]
+    kinds = zip(simulated.ACCURACIES, simulated.ANSWERS.values(), strict=True)
+    moments = [simulated.draw(DRAWS, *kind, rng) for kind in kinds]
+    return [*moments, simulated.draw_without_images(20 * DRAWS, rng)]
 
 
-def test_no_cell_has_more_than_5_percent_wrong_verdicts(simulated: list[Moments]) -> None:
-    for moments in simulated:
+def test_no_cell_has_more_than_5_percent_wrong_verdicts(comparisons: list[Moments]) -> None:
+    for moments in comparisons:
         assert not too_many(combine, moments)
 
 
 def test_the_accuracies_of_whole_reviews_are_those_that_are_simulated(
-    simulated: list[Moments],
+    comparisons: list[Moments],
 ) -> None:
     rng = np.random.default_rng(1)
-    assert simulate.wrong_reviews(5, 0, 100, simulated, rng) < 10
-    better = [replace(each, means=each.means + np.array([[0.0], [9.0]])) for each in simulated]
+    assert simulate.wrong_reviews(5, 0, 100, comparisons, rng) < 10
+    better = [replace(each, means=each.means + np.array([[0.0], [9.0]])) for each in comparisons]
     assert simulate.wrong_reviews(5, 0, 100, better, rng) == 100
 
 
-def test_a_rule_with_too_many_wrong_verdicts_does_not_pass(simulated: list[Moments]) -> None:
-    failing = [cell for moments in simulated for cell in too_many(clark, moments)]
+def test_a_rule_with_too_many_wrong_verdicts_does_not_pass(comparisons: list[Moments]) -> None:
+    failing = [cell for moments in comparisons for cell in too_many(clark, moments)]
     assert any("'seeds_1': 2" in cell for cell in failing)
 
 
 def test_the_simulated_sides_are_as_accurate_and_spread_as_they_should_be(
-    simulated: list[Moments],
+    comparisons: list[Moments],
 ) -> None:
-    for accuracy, moments in zip(simulate.ACCURACIES, simulated, strict=False):
+    for accuracy, moments in zip(simulated.ACCURACIES, comparisons, strict=False):
         for number, side in enumerate(SIDES):
             of_side = moments.means[:, :, number]
             assert of_side.mean() == pytest.approx(accuracy, abs=0.2)
@@ -141,6 +141,6 @@ def test_the_committed_table_is_that_of_the_present_rule() -> None:
     pd.testing.assert_frame_equal(found, committed, rtol=0, atol=0.02)
 
 
-def test_the_same_seed_gives_the_same_numbers(simulated: list[Moments]) -> None:
-    first, second = (simulate.reviews(3, simulated, seed=1) for _ in range(2))
+def test_the_same_seed_gives_the_same_numbers(comparisons: list[Moments]) -> None:
+    first, second = (simulate.reviews(3, comparisons, seed=1) for _ in range(2))
     pd.testing.assert_frame_equal(first, second)
