@@ -99,9 +99,8 @@ OUTDATED = (
     "section that is no longer in params.yaml, or without a record of the code."
 )
 INEXACT = (
-    f"{NOT_EXACT} Resumed under other conditions (another device, versions, code or environment "
-    "variables: `starts` in metrics/provenance) or on a GPU without DETERMINISTIC=1, so the "
-    "weights may not be those of an uninterrupted training."
+    f"{NOT_EXACT} Resumed under other conditions (`starts` in metrics/provenance) or on a GPU "
+    "without DETERMINISTIC=1, so the weights may not be those of an uninterrupted training."
 )
 # the names of the pictures as a pattern, whose group is a variant, to a heading and a text
 PLOTS = {
