@@ -113,13 +113,10 @@ def experiment(checkout: Path, *arguments: str) -> str:
 
 
 def undo(checkout: Path) -> None:
-    """Undo an experiment by the commands of README.md and docs/experiments.md."""
-    first, pages = "git restore --staged --worktree params.yaml dvc.lock metrics", []
-    for page in ("README.md", "docs/experiments.md"):
-        start = commands(page).index(first)
-        pages.append(commands(page)[start : start + 3])
-    assert pages[0] == pages[1]
-    for command in pages[0]:
+    """Undo an experiment by the commands of docs/experiments.md."""
+    listed = commands("docs/experiments.md")
+    start = listed.index("git restore --staged --worktree params.yaml dvc.lock metrics")
+    for command in listed[start : start + 3]:
         run(checkout, *command.split())
     assert not run(checkout, "git", "status", "--porcelain")
 
