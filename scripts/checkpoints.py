@@ -21,7 +21,7 @@ import yaml
 from resnet import params
 from resnet.errors import BenchmarkError, command_parser, run_stage
 from resnet.files import replaced
-from resnet.results.provenance import stage_changes
+from resnet.results.provenance import changes_behind
 from resnet.training.pending import Name, trainings
 from resnet.training.record import model_folder
 from resnet.training.resume import files_hash
@@ -205,7 +205,7 @@ def _wanted() -> tuple[dict[Path, Path], dict[str, int]]:
         stages = trainings(repo)
         for name, locked in recorded().items():
             stage = stages[name]
-            if changed := [f"{what} {item}" for what, item in stage_changes(stage)]:
+            if changed := [f"{what} {item}" for what, item in changes_behind(stage)]:
                 raise BenchmarkError(
                     f"{name.stage}: {changed[0]}: run `dvc repro` or `make same-bits`, or remove "
                     "it from variants"

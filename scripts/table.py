@@ -16,7 +16,7 @@ from dvc.utils.serialize import modify_yaml
 from resnet import params
 from resnet.errors import BenchmarkError, command_parser, run_stage
 from resnet.params import Params
-from resnet.results.provenance import stage_changes
+from resnet.results.provenance import changes_behind
 from resnet.results.recipes import recognize
 from resnet.training import cost
 from resnet.training.identity import training_parameters
@@ -90,8 +90,8 @@ def add_to_listed(variants: Sequence[str], seeds: Sequence[int]) -> Params:
 
 
 def not_trained(repo: Any) -> list[Name]:
-    """The trainings that are not done, by code and values: the data may not be here yet."""
-    return [name for name, stage in trainings(repo).items() if any(stage_changes(stage))]
+    """The trainings that are not done, by code and values up to the data, which may not be here."""
+    return [name for name, stage in trainings(repo).items() if any(changes_behind(stage))]
 
 
 def dvc(*arguments: str) -> None:

@@ -22,14 +22,12 @@ def stale_results(repo: Any, rev: str) -> list[str]:
     one was edited by hand, and where a stage that led to them ran with other code or parameters.
     Nothing outside the repository is opened, whatever a stage names.
     """
-    from dvc.repo.graph import get_subgraph_of_nodes
-
     # What is wrong and with what, to the variants; dicts preserve the order.
     found: dict[tuple[str, str], dict[str, None]] = {}
     with nullcontext() if rev == WORKSPACE else repo.switch(rev):
         index = repo.index
         stages_behind = {  # the stages that led to a variant's results
-            Path(out.def_path).stem: set(get_subgraph_of_nodes(index.graph, [out.stage]))
+            Path(out.def_path).stem: set(_behind(out.stage))
             for out in index.metrics
             if out.is_in_repo and out.exists
         }
@@ -50,6 +48,21 @@ def stale_results(repo: Any, rev: str) -> list[str]:
     for (what, item), variants in found.items():
         lines.setdefault((", ".join(variants), what), {})[item] = None
     return [f"{variants}: {what} {', '.join(items)}" for (variants, what), items in lines.items()]
+
+
+def changes_behind(stage: Any) -> Iterator[tuple[str, str]]:
+    """As `stage_changes`, of a stage and of all whose outputs it reads, itself or through others.
+
+    The arrays, which DVC caches, are not compared, but what made them is.
+    """
+    for each in _behind(stage):
+        yield from stage_changes(each)
+
+
+def _behind(stage: Any) -> Any:
+    from dvc.repo.graph import get_subgraph_of_nodes
+
+    return get_subgraph_of_nodes(stage.repo.index.graph, [stage])
 
 
 def stage_changes(stage: Any) -> Iterator[tuple[str, str]]:

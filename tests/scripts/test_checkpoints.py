@@ -156,6 +156,7 @@ def test_weights_that_are_not_the_evaluated_ones_are_refused(warm: Path) -> None
     shutil.rmtree(warm / "models/model/seed9")
     run(warm, "dvc", "repro", "evaluate@model")
     run(warm, *PUBLISH)
+    run(warm, "dvc", "repro", "--single-item", "report")
     assert run(warm, *LISTED) == ""
     evaluated = yaml.safe_load(lock)["stages"]["evaluate@model"]["deps"]
     (old,) = [dep["md5"] for dep in evaluated if dep["path"] == "models/model"]
@@ -246,10 +247,21 @@ def test_the_check_names_what_is_not_as_listed(warm: Path) -> None:
     printed = run(warm, *LISTED, ok=False)
     assert printed.startswith("listed: ResNet11v2-0: `train` ran with a different `ResNet11v2` in")
     assert "remove it from variants" in printed
+    run(warm, "git", "restore", "params.yaml")
+    set_params(warm / "params.yaml", {"preprocess.subtract_pixel_mean": False})
+    for command in (LISTED, PUBLISH):
+        assert "`preprocess` ran with a different `preprocess` in" in run(warm, *command, ok=False)
+    run(warm, "git", "restore", "params.yaml")
+    with (warm / "metrics" / "README.md").open("a", encoding="utf-8") as page:
+        page.write("another accuracy\n")
+    assert "listed: `report` wrote a different `metrics/README.md`" in run(warm, *LISTED, ok=False)
+    run(warm, "git", "restore", "metrics/README.md")
     set_params(warm / "params.yaml", {"variants": ["model"]})
+    run(warm, "dvc", "repro", "--single-item", "report")
     assert run(warm, *LISTED) == ""
     set_params(warm / "params.yaml", {"seeds": [0, 1]})
     assert "listed: model-1: dvc.lock does not record it" in run(warm, *LISTED, ok=False)
+    set_params(warm / "params.yaml", {"seeds": [0]})
     lock = yaml.safe_load((warm / "dvc.lock").read_text())
     del lock["stages"]["train@model-0"]
     (warm / "dvc.lock").write_text(yaml.safe_dump(lock))
