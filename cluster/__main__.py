@@ -33,6 +33,10 @@ THREADS = ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS")
 # JAX, not TensorFlow, takes three quarters of a GPU's memory at once, and leaves none for a second
 # training: https://docs.jax.dev/en/latest/gpu_memory_allocation.html
 PREALLOCATE = "XLA_PYTHON_CLIENT_PREALLOCATE"
+# why a training is not recorded at the end
+CHANGED = "its inputs have changed since it started"
+ADDED = "it was added to params.yaml after the start"
+REMOVED = "it was removed from params.yaml after the start; DVC's cache has its result"
 PART = 64 * 2**20  # bytes of an input in one object of Ray's
 VARIABLES = (  # those of docs/environment.md that a training reads and that are not set by Ray
     *identity.SETTINGS,
@@ -56,24 +60,37 @@ def main(arguments: argparse.Namespace) -> None:
             seeds = arguments.seeds or seeds
         wanted = [Name(variant, seed) for variant in variants for seed in seeds]
         table.dvc("repro", "preprocess")
+        checkout.forget_lost()
         failed = train(arguments.address, asked, versions, settings, wanted)
-        stale = checkout.stale()
-        missing = [name for name in stale if name in wanted]
-        if arguments.command == "reproduce" and not stale:  # else it would train here
-            table.dvc("repro")
-        else:
-            trained = [name.stage for name in wanted if name not in missing]
-            if trained:
-                table.dvc("repro", *trained)
-            table.evaluate(variants)
-    reasons = dict.fromkeys(missing, "its inputs have changed since it started") | failed
-    if arguments.command == "reproduce":
-        added = [name for name in stale if name not in wanted]
-        reasons |= dict.fromkeys(added, "it was added to params.yaml after the start")
-        wanted += added
+        record(wanted, failed, everything=arguments.command == "reproduce")
+
+
+def record(wanted: Sequence[Name], failed: Mapping[Name, str], *, everything: bool) -> None:
+    """Record what is trained, evaluate and report; raises BenchmarkError that names what is not.
+
+    Code and params.yaml may have been edited since the start, so a `dvc repro` of all could train
+    here. `everything` says whether it is wanted of all that params.yaml lists, as it is now.
+    """
+    table.dvc("repro", "preprocess")  # after an edit, the trainings are stale only with its output
+    checkout.forget_lost()
+    listed, stale = checkout.listed(), checkout.stale()
+    if everything and not stale:
+        table.dvc("repro")
+    else:
+        if trained := [name.stage for name in wanted if name in listed and name not in stale]:
+            table.dvc("repro", *trained)
+        variants = {name.variant: None for name in wanted if name in listed}
+        table.evaluate(list(variants), stale)
+    reasons = {
+        **{name: REMOVED for name in wanted if name not in listed},
+        **{name: CHANGED for name in wanted if name in stale},
+        **failed,
+        **{name: ADDED for name in stale if everything and name not in wanted},
+    }
     if reasons:
-        listed = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
-        raise BenchmarkError(f"{len(reasons)} of {len(wanted)} not trained: {listed}")
+        number = len({*wanted, *reasons})
+        why = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
+        raise BenchmarkError(f"{len(reasons)} of {number} not trained: {why}")
 
 
 def train(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from dvc.utils.serialize import modify_yaml
 
 from cluster.events import State
 from cluster.states import STATE
@@ -55,6 +56,31 @@ def stale() -> list[Name]:
     """The trainings that `dvc repro` would run, by DVC's own comparison."""
     with repository() as repo:
         return pending.pending(repo)
+
+
+def listed() -> list[Name]:
+    """The trainings that params.yaml lists."""
+    with repository() as repo:
+        return list(pending.trainings(repo))
+
+
+def forget_lost() -> None:
+    """Remove from dvc.lock the trainings whose output is lost and that have run again since.
+
+    DVC would look for the output that dvc.lock records alone, not in its run cache, and train.
+    """
+    with repository() as repo:
+        again = [
+            name.stage
+            for name, stage in pending.trainings(repo).items()
+            if pending.is_recorded(stage)
+            and not stage.outs_cached()
+            and pending.in_run_cache(stage)
+        ]
+    if again:
+        with modify_yaml("dvc.lock") as lock:
+            for stage in again:
+                del lock["stages"][stage]
 
 
 def log(name: str) -> Path:

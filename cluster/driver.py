@@ -159,7 +159,7 @@ class Driver:
                 self._free(slot)
                 if node_is_at_fault:
                     self._waiting.insert(0, name)
-                    self._workers.refuse(slot, reason)
+                    self._workers.refuse(slot.node, reason)
                 elif self._may_be_the_node(slot, name):
                     self._avoided[name] = slot.node.id
                     self._waiting.insert(0, name)
@@ -181,6 +181,9 @@ class Driver:
             self._free(slot)
             self._fail(name, str(error))
             return
+        except OSError:  # e.g. no space is left here; the node has nothing more to send
+            self._free(slot)
+            raise
         for folder in event.folders:
             checkout.remove_states(name, folder)
         self.received += sum(map(len, event.files.values()))

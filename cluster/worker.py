@@ -44,7 +44,7 @@ LEASH = "inputs/cluster/leash.py"  # in the folder of a node
 CONFIG = "[core]\n    no_scm = true\n    analytics = false\n[cache]\n    dir = cache\n"
 # what a stage says where another node may do better
 NODE_FAULTS = ("No space left on device", "Read-only file system", "finds no GPU")
-KILLED = re.compile(r"exited with (-9|137)\b")  # in DVC's words, SIGKILL
+KILLED = re.compile(r"exited with (-9|137)\b")  # DVC, of a training; the leash's status, of DVC
 
 
 class Worker:
@@ -187,7 +187,7 @@ class Worker:
             yield Trained(files, _recorded(clone / ".resume", files))
         elif self._stopping:
             yield Stopped()
-        elif any(KILLED.search(line) for line in lines):
+        elif self._process.returncode in (-9, 137) or any(map(KILLED.search, lines)):
             yield Killed()
         else:
             reason = _reason(lines) or f"dvc ended with status {self._process.returncode}"

@@ -18,7 +18,8 @@ from resnet.training.pending import Name
 POLL_SECONDS = 1.0
 NODES_SECONDS = 2.0  # between two looks at which nodes there are
 STUCK_SECONDS = 60.0  # of preparing, then another place is tried as well
-LOSSES = 3  # so many workers may a node lose before it is refused
+LOSSES = 3  # so many workers may a node lose before it is refused,
+LEAVING_SECONDS = 60.0  # unless it leaves in that time, which takes all its workers with it
 
 
 @dataclass(eq=False)
@@ -56,7 +57,8 @@ class Workers:
         self.refused: dict[str, str] = {}  # nodes that are not used, and why
         self._nodes: dict[str, Node] = {}
         self._kinds = defaultdict[str, set[str]](set)  # by node; it may have several types of GPUs
-        self._losses = Counter[str]()
+        self._prepared = Counter[str]()  # how many workers have been, by node
+        self._losses = defaultdict[str, list[float]](list)  # when workers were lost, by node
         self._looked, self._said_none = float("-inf"), False
         self._stuck: list[Slot] = []
 
@@ -77,16 +79,29 @@ class Workers:
 
     def others(self, node: Node, kind: str | None) -> bool:
         """Whether more nodes are used than that one, which are of that kind, if any, or may be."""
-        others = [other for other in self._nodes if other != node.id]
+        others = [other for other in self._nodes if other != node.id and not self._busy(other)]
         return any(not kind or self._may_be(other, kind) for other in others)
 
     def _may_be(self, node: str, kind: str) -> bool:
-        return kind in self._kinds.get(node, {kind})  # it is not known at once
+        return kind in self._kinds.get(node, ()) or not self._known(node)
+
+    def _known(self, node: str) -> bool:
+        """Whether all kinds are known that the workers of a node can have."""
+        if not self._wanted.gpu:
+            return bool(self._prepared[node])
+        stuck = sum(slot.node.id == node for slot in self._stuck)
+        return self._prepared[node] + stuck >= self._nodes[node].slots(self._wanted)
+
+    def _busy(self, node: str) -> bool:
+        """Whether Ray cannot start any worker there."""
+        slots = [slot for slot in self.slots if slot.node.id == node]
+        return bool(slots) and all(slot in self._stuck for slot in slots)
 
     def start(self, trainings: int) -> None:
         """Start workers where there is room, until there are as many as trainings to be done.
 
-        An idle worker is not counted: what waits does not fit it, nor another one on its node.
+        An idle worker is not counted: what waits does not fit it, nor another one on its node
+        once all kinds of GPUs there are known.
         """
         if time.monotonic() - self._looked < NODES_SECONDS:
             return
@@ -100,13 +115,15 @@ class Workers:
             if node.id not in self._nodes:
                 self._console.event(f"{node.name} left")
         self._find_stuck()
+        self._refuse_what_loses()
         used = Counter(slot.node.id for slot in self.slots)
         idle = {slot.node.id for slot in self.slots if slot.idle}
         counted = sum(not slot.idle and slot not in self._stuck for slot in self.slots)
         free = [
             (place, node)
             for node in self._nodes.values()
-            if node.id not in idle
+            if not (node.id in idle and self._known(node.id))
+            and len(self._losses[node.id]) < LOSSES
             for place in range(used[node.id], node.slots(self._wanted))
         ]
         free.sort(key=lambda pair: pair[0])  # all nodes in turn
@@ -125,6 +142,14 @@ class Workers:
         for slot in self._stuck:
             if slot not in before:
                 self._console.event(f"still waiting for a worker on {slot.node.name}: is it busy?")
+
+    def _refuse_what_loses(self) -> None:
+        """Refuse the nodes that lose one worker after the other and have not left."""
+        end = time.monotonic() - LEAVING_SECONDS
+        for node in list(self._nodes.values()):
+            lost = self._losses[node.id]
+            if len(lost) >= LOSSES and lost[-1] < end:
+                self.refuse(node, f"it has lost {len(lost)} workers, perhaps for want of memory")
 
     def _new(self, node: Node) -> Slot:
         import ray
@@ -145,10 +170,11 @@ class Workers:
         """Use a worker that is ready, or refuse its node."""
         slot.preparing = None
         if isinstance(about, Failed):
-            self.refuse(slot, about.reason)
+            self.refuse(slot.node, about.reason)
             return
         slot.kind = about.kind
         self._kinds[slot.node.id].add(about.kind)
+        self._prepared[slot.node.id] += 1
         different = [
             f"{name} {theirs or 'not installed'}, here {ours or 'not installed'}"
             for name, ours in self._versions.items()
@@ -157,11 +183,10 @@ class Workers:
         if different:
             more = f" and {len(different) - 1} more" if len(different) > 1 else ""
             same = "the same JAX" if different[0].startswith("jax") else "requirements/cluster.lock"
-            self.refuse(slot, f"{different[0]}{more}: install {same} there")
+            self.refuse(slot.node, f"{different[0]}{more}: install {same} there")
 
-    def refuse(self, slot: Slot, reason: str) -> None:
+    def refuse(self, node: Node, reason: str) -> None:
         """Stop using a node; a training that is running there may finish."""
-        node = slot.node
         if node.id not in self.refused:
             self.refused[node.id] = f"{node.name}: {reason}"
             self._console.event(f"{node.name} is not used: {reason}")
@@ -174,9 +199,7 @@ class Workers:
         """A worker has ended, alone or with its node; returns that in words."""
         self._looked = float("-inf")
         self.remove(slot)
-        self._losses[slot.node.id] += 1
-        if self._losses[slot.node.id] == LOSSES:
-            self.refuse(slot, f"it has lost {LOSSES} workers, perhaps for want of memory")
+        self._losses[slot.node.id].append(time.monotonic())
         return f"the worker on {slot.node.name} is lost"
 
     def remove(self, slot: Slot) -> None:

@@ -106,10 +106,9 @@ def dvc(*arguments: str) -> None:
         sys.exit(status)
 
 
-def evaluate(variants: Sequence[str]) -> None:
-    """Evaluate those variants whose seeds are all trained, and bring the tables up to date."""
-    with repository() as repo:
-        incomplete = {name.variant for name in not_trained(repo)}
+def evaluate(variants: Sequence[str], missing: Sequence[Name]) -> None:
+    """Evaluate those variants of which no training is missing, and bring the tables up to date."""
+    incomplete = {name.variant for name in missing}
     if complete := [f"evaluate@{name}" for name in variants if name not in incomplete]:
         dvc("repro", *complete)
         dvc("repro", "--single-item", "report")
@@ -128,7 +127,9 @@ def main(arguments: argparse.Namespace) -> None:
     plural = "s" * (len(missing) != 1)
     print(f"{len(missing)} training{plural} to run{time and f': {time}'}", flush=True)
     dvc("repro", *(name.stage for name in wanted))
-    evaluate(variants)
+    with repository() as repo:
+        missing = not_trained(repo)
+    evaluate(variants, missing)
 
 
 if __name__ == "__main__":

@@ -44,20 +44,28 @@ def is_recorded(stage: Any) -> bool:
 
 def would_run(stage: Any) -> bool:
     """Whether DVC would train, rather than find the output in models/, its cache or run cache."""
+    if is_recorded(stage):
+        return not stage.outs_cached()
+    return not in_run_cache(stage)
+
+
+def in_run_cache(stage: Any) -> bool:
+    """Whether DVC's run cache has this very training, with its output in the cache.
+
+    DVC itself looks there only if dvc.lock does not record the training.
+    """
     from dvc.exceptions import DvcException
     from dvc.stage.cache import RunCacheNotFoundError
     from dvc_data.hashfile.hash_info import HashInfo
 
-    if is_recorded(stage):
-        return not stage.outs_cached()
     try:
         stage.save_deps()  # in memory: the run cache is looked up by what is there now
         for out in stage.outs:
             out.hash_info = HashInfo()
         stage.repo.stage_cache.restore(stage, dry=True)
     except (RunCacheNotFoundError, DvcException, FileNotFoundError):
-        return True
-    return False
+        return False
+    return True
 
 
 def pending(repo: Any, running: Name | None = None) -> list[Name]:

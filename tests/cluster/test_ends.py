@@ -139,11 +139,14 @@ def test_a_driver_that_ends_is_followed_by_one_that_resumes(
     assert sorted(set(epochs_printed(checkout, "ResNet8v1-0"))) == list(range(1, epochs + 4))
 
 
-def test_a_training_that_is_killed_resumes(cluster: Cluster, tmp_path: Path) -> None:
+@pytest.mark.parametrize("killed", ["the training", "its dvc"])
+def test_a_training_that_is_killed_resumes(cluster: Cluster, tmp_path: Path, killed: str) -> None:
     checkout = simulated.write(tmp_path, epochs=20, seconds=0.5)
     driver = drive(checkout, cluster)
     driver.wait_for_file(checkout, ".resume/ResNet8v1-seed0-*/epoch*.npz")
     (process,) = training_processes(cluster.folder)
+    if killed == "its dvc":
+        process = next(each for each in process.parents() if "dvc" in each.cmdline()[:3])
     process.kill()
     printed = driver.end()
     assert re.search(r"^ResNet8v1-0 was killed on \S+: \S+ resumes after epoch \d+$", printed, re.M)

@@ -1,14 +1,16 @@
 """Where workers are started, without Ray: its nodes and workers are stand-ins."""
 
+import errno
+import io
 from pathlib import Path
 
 import pytest
 
-from cluster import connection, worker, workers
+from cluster import checkout, connection, worker, workers
 from cluster.connection import Node, Slots
 from cluster.console import Console
 from cluster.driver import Driver
-from cluster.events import About, Failed, Inputs
+from cluster.events import About, Failed, Inputs, Trained
 from cluster.workers import Slot, Workers
 from resnet.training.pending import Name
 
@@ -60,8 +62,81 @@ def test_a_node_that_left_may_come_back(started: Workers, monkeypatch: pytest.Mo
     started.start(2)
     assert (places(started), started.room) == ([], 0)
     assert not started.hopeless
-    started.refuse(good, "it came back without a GPU")
+    started.refuse(good.node, "it came back without a GPU")
     assert started.hopeless
+
+
+def test_a_node_that_leaves_with_many_workers_may_come_back(
+    started: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that stays and loses them is refused, but not before it is clear which of both it is."""
+    monkeypatch.setattr(Workers, "remove", lambda self, slot: self.slots.remove(slot))
+    node = Node("a", "a", gpus=0, cpus=4)
+    monkeypatch.setattr(connection, "nodes", lambda: [node])
+    started.start(workers.LOSSES)
+    for slot in list(started.slots):
+        started.prepared(slot, About({}, "CPU"))
+        started.lost(slot)
+    started.start(1)
+    assert (places(started), started.refused) == ([], {})
+    monkeypatch.setattr(connection, "nodes", lambda: [])
+    monkeypatch.setattr(workers, "LEAVING_SECONDS", -1)
+    started.start(1)
+    assert not started.refused
+    assert not started.hopeless
+    monkeypatch.setattr(connection, "nodes", lambda: [node])
+    started.start(1)
+    assert started.refused == {"a": "a: it has lost 3 workers, perhaps for want of memory"}
+    assert started.hopeless
+
+
+def test_a_state_waits_for_a_gpu_of_its_type_on_a_node_with_two(
+    started: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "nodes", lambda: [Node("a", "a", gpus=3, cpus=4)])
+    started._wanted = Slots(gpu=True, per_gpu=1, cpus=1)
+    for kind in ("RTX 3090", "GTX 1080"):
+        assert started.may_have("GTX 1080") or not started.slots
+        started.start(1)
+        started.prepared(started.slots[-1], About({}, kind))
+    assert places(started) == ["a", "a"]
+    assert started.may_have("A100")  # it may be the third
+    started.start(1)
+    assert places(started) == ["a"] * 3
+    monkeypatch.setattr(workers, "STUCK_SECONDS", -1)  # another program has that one
+    started.start(1)
+    assert not started.may_have("A100")
+
+
+def test_a_training_is_not_kept_for_a_node_that_is_busy(
+    started: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started.start(2)
+    slot = started.slots[0]
+    started.prepared(slot, About({}, "CPU"))
+    assert started.others(slot.node, None)
+    monkeypatch.setattr(workers, "STUCK_SECONDS", -1)
+    started.start(2)
+    assert not started.others(slot.node, None)
+
+
+def test_a_result_that_cannot_be_written_frees_its_worker(
+    started: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the driver would wait for more from a training that has ended."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(checkout, "add_to_cache", full)
+    started.start(1)
+    (slot,) = started.slots
+    slot.training, slot.log = Name("model", 0), io.StringIO()
+    driver = Driver.__new__(Driver)
+    driver._repo, driver._workers = None, started
+    with pytest.raises(OSError, match="No space left"):
+        driver._handle(slot, Trained({}, []))
+    assert not driver._running()
 
 
 def test_what_does_not_fit_one_node_gets_a_worker_on_another(started: Workers) -> None:
