@@ -38,6 +38,7 @@ class Case:
     location: str = ""  # must be in the line
     output: str = ""  # where the command must succeed instead: a pattern of a line that it prints
     new_files: str = ""  # a pattern of the files that may be added
+    resumed: bool = False  # the training must resume, not start over
     resumes: bool = False  # without the damage, the training then resumes, bit-identical
     undo_first: bool = False  # nothing can resume before the damage is undone, not merely removed
 
@@ -142,7 +143,7 @@ CASES = (
     Case("a second process that trains the same", second_process),
     Case("SIGTERM", nothing, signal=Signals.SIGTERM, new_files=STATE, resumes=True),
     Case("Ctrl-C", nothing, signal=Signals.SIGINT, new_files=STATE, resumes=True),
-    Case("the last state cut short", states(truncated), output=WARNING),
+    Case("the last state cut short", states(truncated), output=WARNING, resumed=True),
     Case("both states of random bytes", states(random_bytes, random_bytes), output=WARNING),
     Case("a kept result cut short", kept_result, output=WARNING),
     Case(

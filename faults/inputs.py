@@ -65,6 +65,8 @@ def attempt(case: Case, base: Path, work: Path) -> dict[str, Any]:
             before = hashes(work)
             status, error, printed = run(case, work)
             problems = judge(case, status, error, printed, changes(before, hashes(work)))
+            if case.resumed and not workspace.RESUMED.search(printed):
+                problems.append("started over")
             for filler in work.glob(f"*/{FILLER}"):
                 filler.unlink()
             if case.resumes and not case.undo_first:

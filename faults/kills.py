@@ -27,11 +27,12 @@ class Killed(NamedTuple):
 
 def kill(folder: Path, rng: random.Random, moment: str, env: dict[str, str]) -> Killed | None:
     """Start the training and kill it at about that moment; None where it ended before."""
+    left = partial_result(folder)
     run = Running(folder, TRAIN, env)
     if moment == "start":
         time.sleep(rng.uniform(0, 3))
     elif moment == "result":
-        run.wait_for(lambda: partial_result(folder))
+        run.wait_for(lambda: partial_result(folder) not in (None, left))
         time.sleep(rng.uniform(0, 0.2))
     else:
         run.wait_for(lambda: run.device_found)
@@ -44,14 +45,14 @@ def kill(folder: Path, rng: random.Random, moment: str, env: dict[str, str]) -> 
             run.wait_for(lambda: partial_states(folder), pause=0)
         else:
             time.sleep(rng.uniform(0, 0.3))
-    return Killed(moment_hit(folder, run), run.epoch) if run.kill() else None
+    return Killed(moment_hit(folder, run, left), run.epoch) if run.kill() else None
 
 
-def moment_hit(folder: Path, run: Running) -> str:
-    """What a killed training was doing."""
+def moment_hit(folder: Path, run: Running, left: int | None) -> str:
+    """What a killed training was doing; `left` is the partial result that was there before it."""
     if (folder / MODEL).exists():
         return "after writing the result"
-    if partial_result(folder):
+    if partial_result(folder) not in (None, left):
         return "while writing the result"
     if partial_states(folder):
         return "while writing a state"
@@ -71,8 +72,15 @@ def partial_states(folder: Path) -> list[str]:
     ]
 
 
-def partial_result(folder: Path) -> bool:
-    return (folder / MODEL).with_name(f".{MODEL.name}.partial").exists()
+def partial_result(folder: Path) -> int | None:
+    """When the result that is not written completely last changed; None where there is none.
+
+    After a kill it stays until the next one is written.
+    """
+    try:
+        return (folder / MODEL).with_name(f".{MODEL.name}.partial").stat().st_ctime_ns
+    except FileNotFoundError:
+        return None
 
 
 def epochs_lost(folder: Path, epoch: int) -> int:

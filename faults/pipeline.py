@@ -104,6 +104,8 @@ def _kill_while_training(
         os.kill(training, signal.SIGTERM)
         record["moment"] = TERMINATED
     _wait_for_end(training)
+    if record["moment"] == TERMINATED:
+        record["epochs_lost"] = kills.epochs_lost(folder, run.epoch)
     return record
 
 
@@ -168,8 +170,11 @@ def pipelines(
                 records.append(record)
             if kind in ("alone", "recorded"):  # the training has ended
                 break
+        saved = kills.epochs_saved(work)
         printed = repro(work)
         differences = results(work).differences(expected)
+        if saved and not workspace.RESUMED.search(printed):
+            differences.append("started over")
         ended = records and records[-1]["moment"] in (CONTINUED, TRAINED)
         if ended and RESTORED not in printed:
             differences.append("trained again")

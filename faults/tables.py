@@ -15,8 +15,9 @@ INTRODUCTION = (
     "of an undisturbed run, apart from times.",
     "**Bad inputs and I/O failures.** Real commands get bad inputs, full disks (a tmpfs, which "
     "needs root) and read-only folders. A command that must fail prints one line and changes "
-    "no file, by their SHA-256, except that a training may save its state. Every other command "
-    "must complete. The table shows the line that is checked.",
+    "no file of the checkout, by their SHA-256; a training may save its state, and a lock file may "
+    "be left. `.git`, `.dvc` and Python's caches are not compared. Every other command must "
+    "complete. The table shows the line that is checked.",
     "**Nodes and drivers of a cluster.** `python -m cluster.measure kills` kills them, and "
     "[cluster/README.md](../cluster/README.md#when-something-ends) lists the kills.",
 )

@@ -5,6 +5,8 @@ import re
 import signal
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -176,6 +178,21 @@ def test_problems_are_counted_and_shown() -> None:
         "`python -m stages.train`, killed during an epoch: last/weights, history",
         "a|b: lost: metrics/x",
     ]
+
+
+def test_a_partial_result_of_an_earlier_kill_does_not_count(tmp_path: Path) -> None:
+    """It stays until the next one is written; the second kill then hits something else."""
+    starting: Any = SimpleNamespace(epoch=0, device_found=False)  # a process of faults.process
+    partial = (tmp_path / MODEL).with_name(f".{MODEL.name}.partial")
+    partial.mkdir(parents=True)
+    left = kills.partial_result(tmp_path)
+    assert kills.moment_hit(tmp_path, starting, left) == "while starting"
+    while kills.partial_result(tmp_path) == left:  # by a clock of milliseconds
+        (partial / "last.keras").touch()
+        (partial / "last.keras").unlink()
+    assert kills.moment_hit(tmp_path, starting, left) == "while writing the result"
+    partial.rmdir()
+    assert kills.moment_hit(tmp_path, starting, left) == "while starting"
 
 
 def test_a_kill_may_cost_one_epoch() -> None:
