@@ -6,7 +6,6 @@ They are those of `dvc plots diff`. The report stage draws those of the workspac
 import argparse
 import json
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from resnet.files import write_text
 from resnet.results import pictures
 from resnet.results.provenance import WORKSPACE
 from scripts import sides
+from scripts.repository import DVC
 
 OUT = Path("dvc_plots/svg")  # of these plots alone, beside the page of `dvc plots`
 
@@ -33,7 +33,7 @@ def specifications(revisions: Sequence[str]) -> dict[str, dict[str, Any]]:
             raise BenchmarkError(f"{revision.name}: {revision.broken[0]}; nothing was drawn")
     command = ["plots", "diff", *revisions]
     done = subprocess.run(
-        [sys.executable, "-m", "dvc", *command, "--json"],
+        [*DVC, *command, "--json"],
         capture_output=True,
         text=True,
         check=False,

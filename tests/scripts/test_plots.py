@@ -56,6 +56,33 @@ def texts(path: Path) -> list[str]:
     return [element.text for element in found if element.text]
 
 
+INTERRUPTED = """
+import queue, time
+is_empty = queue.Queue.empty
+
+def interrupted(self):
+    found = is_empty(self)
+    time.sleep(0.1 if found else 0)  # a writer continues meanwhile
+    return found
+
+queue.Queue.empty = interrupted
+"""
+
+
+def test_dvc_reads_the_files_of_commits_in_full(drawn: Path, tmp_path: Path) -> None:
+    """As tests/scripts/test_repository.py does it; the dvc that draws is a process of its own."""
+    sides, pages = ("main", "change"), []
+    for name, code in (("undisturbed", ""), ("interrupted", INTERRUPTED)):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "sitecustomize.py").write_text(code, encoding="utf-8")
+        options = ("--out", str(folder / "svg"), *sides)
+        command(drawn, "-m", "scripts.plots", *options, more={"PYTHONPATH": str(folder)})
+        pages.append({path.name: texts(path) for path in (folder / "svg").iterdir()})
+    assert pages[0]
+    assert pages[0] == pages[1]
+
+
 def test_svg_of_the_workspace_and_of_two_commits(drawn: Path, tmp_path: Path) -> None:
     """Without a network."""
     for module in ("stages.report", "scripts.plots"):
