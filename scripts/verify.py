@@ -1,6 +1,7 @@
 """Check that metrics/ contains what the checkpoints in models/ score, by evaluating them again.
 
-The comparison is exact where the evaluation ran on this kind of CPU and backend. Elsewhere, and on
+The comparison is exact where the evaluation ran on this kind of CPU and backend, and the
+environment variables that may change the last bits are those of the training. Elsewhere, and on
 a GPU, which may choose other kernels in each process, a seed may differ by 2 errors, also in each
 class, by 1e-4 of the loss and of the negative log likelihood, and by as much of the calibration
 error as 4 images can change. Times are not checked. It is also a mismatch if a checkpoint was
@@ -9,6 +10,7 @@ trained with other code or parameters than those of this checkout, or if the mod
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -26,6 +28,7 @@ from resnet.results.evaluation import predict, score_variant
 from resnet.results.metrics import Evaluation, Results, Run
 from resnet.results.scores import Correct
 from resnet.results.store import Store
+from resnet.training.identity import SETTINGS
 from resnet.training.record import RECORD, model_folder
 
 OTHER_ERRORS, OTHER_LOSS = 2, 1e-4  # allowed difference on another device or backend
@@ -46,7 +49,7 @@ def verify(
     for run, row in zip(here, files.correct, strict=True):
         lines += pretrained_mismatches(model_folder(variant, run.seed), row)
     if len(here) == len(results.runs) and all(
-        same_place(run.evaluation, scored.evaluation)
+        same_place(run, scored.evaluation)
         for run, scored in zip(here, files.results.runs, strict=True)
     ):
         counts = store.confusion(variant, results)["images"].astype(int).tolist()
@@ -54,7 +57,7 @@ def verify(
             lines.append(f"{store.confusion_path(variant)}: the checkpoints have other counts")
     rows = {run.seed: row for run, row in zip(results.runs, recorded, strict=True)}
     for run, scored, row in zip(here, files.results.runs, files.correct, strict=True):
-        exact = same_place(run.evaluation, scored.evaluation)
+        exact = same_place(run, scored.evaluation)
         where = f"{store.provenance_path(variant)}: seed {run.seed}"
         found = score_mismatches(run.evaluation, scored.evaluation, exact)
         lines += [f"{where}: {text}" for text in found]
@@ -135,11 +138,18 @@ def _seeds(seeds: Iterable[int]) -> str:
     return f"seed{'s' * (len(listed) > 1)} {', '.join(listed)}" if listed else ""
 
 
-def same_place(recorded: Evaluation, scored: Evaluation) -> bool:
-    """Whether two evaluations must give the same bits: on this kind of CPU, with equal versions."""
+def same_place(recorded: Run, scored: Evaluation) -> bool:
+    """Whether two evaluations must give the same bits: on this kind of CPU, with equal versions.
+
+    And with equal environment variables. The training recorded them; an evaluation does not.
+    """
     keys = ("device", "processor", "backend", "float32_products", "versions")
     on_cpu = scored.processor == cpu_processor()
-    return on_cpu and all(getattr(recorded, key) == getattr(scored, key) for key in keys)
+    before = recorded.training.identity.environment
+    same_variables = all(before.get(name) == os.environ.get(name) for name in SETTINGS)
+    evaluation = recorded.evaluation
+    equal = all(getattr(evaluation, key) == getattr(scored, key) for key in keys)
+    return on_cpu and same_variables and equal
 
 
 def main(_arguments: argparse.Namespace) -> None:

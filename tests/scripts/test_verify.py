@@ -10,6 +10,7 @@ import pytest
 from resnet.device import cpu_processor
 from resnet.results.metrics import ClassScore, Evaluation
 from resnet.results.store import METRICS, Store, VariantFiles
+from resnet.training.identity import SETTINGS
 from resnet.training.record import model_folder
 from scripts import verify
 from tests.support.checkout import project_params
@@ -22,7 +23,8 @@ from tests.support.results import (
     write_results,
 )
 
-HERE = make_run(device=make_device("a CPU", processor=cpu_processor(), gpu=False)).evaluation
+RUN = make_run(device=make_device("a CPU", processor=cpu_processor(), gpu=False))
+HERE = RUN.evaluation
 ELSEWHERE = HERE.model_copy(update={"device": "another"})
 
 
@@ -50,6 +52,12 @@ def more(key: str, amount: float) -> dict[str, float]:
     return {key: getattr(HERE, key) + amount}
 
 
+@pytest.fixture(autouse=True)
+def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in SETTINGS:
+        monkeypatch.delenv(name, raising=False)
+
+
 @pytest.mark.parametrize(
     ("scored", "keys"),
     [
@@ -75,7 +83,7 @@ def more(key: str, amount: float) -> dict[str, float]:
 def test_scores_are_exact_in_the_same_place_and_close_elsewhere(
     scored: Evaluation, keys: list[str]
 ) -> None:
-    found = list(verify.score_mismatches(HERE, scored, verify.same_place(HERE, scored)))
+    found = list(verify.score_mismatches(HERE, scored, verify.same_place(RUN, scored)))
     assert [line.split()[0] for line in found] == keys
     assert all("but the checkpoint " in line for line in found)
 
@@ -91,11 +99,19 @@ def test_scores_that_are_not_recorded_are_mismatches() -> None:
 
 
 def test_another_generation_of_the_processor_and_a_gpu_are_elsewhere() -> None:
-    assert verify.same_place(HERE, HERE)
+    assert verify.same_place(RUN, HERE)
     for processor in ("another generation", None):  # None: by an earlier version of the benchmark
-        assert not verify.same_place(HERE.model_copy(update={"processor": processor}), HERE)
-    on_gpu = make_run().evaluation
-    assert not verify.same_place(on_gpu, on_gpu)
+        evaluation = HERE.model_copy(update={"processor": processor})
+        assert not verify.same_place(RUN.model_copy(update={"evaluation": evaluation}), HERE)
+    on_gpu = make_run()
+    assert not verify.same_place(on_gpu, on_gpu.evaluation)
+
+
+def test_a_variable_that_may_change_the_last_bits_is_elsewhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
+    assert not verify.same_place(RUN, HERE)
 
 
 @pytest.mark.parametrize(
