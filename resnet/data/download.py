@@ -174,7 +174,7 @@ class _Transfer:
             raise _ConnectionLost(f"no answer within {self.timeout:g} s") from error
         except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError) as error:
             raise _ConnectionLost(_reason(error)) from error
-        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+        except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
             raise BenchmarkError(f"{self.url}: {_reason(error)}") from error
         except OSError as error:  # requests does not find the file of trusted certificates
             where = next((name for name in CA_BUNDLES if os.environ.get(name)), self.url)
@@ -260,7 +260,7 @@ def _retry_after(value: str) -> float | None:
         return float(value)
     try:
         return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
-    except (TypeError, ValueError):  # no date, or one without a time zone
+    except (TypeError, ValueError, OverflowError):  # no date, or one without a time zone
         return None
 
 

@@ -241,9 +241,23 @@ def test_redirects(tmp_path: Path) -> None:
         fails(tmp_path, site, "Exceeded 30 redirects")
 
 
-def test_redirect_to_a_file(tmp_path: Path) -> None:
-    with Site(status(302, Location="file:///etc/passwd")) as site:
-        fails(tmp_path, site, "No connection adapters")
+@pytest.mark.parametrize(
+    ("location", "reason"),
+    [
+        ("file:///etc/passwd", "No connection adapters"),
+        ("http://[x/a", "Invalid IPv6 URL"),
+    ],
+)
+def test_redirect_to_what_is_not_http(tmp_path: Path, location: str, reason: str) -> None:
+    with Site(status(302, Location=location)) as site:
+        fails(tmp_path, site, reason)
+
+
+def test_a_date_that_no_calendar_has(tmp_path: Path) -> None:
+    """It waits then as after an answer without a date."""
+    date = f"Mon, 01 Jan {'9' * 20} 00:00:00 GMT"
+    with Site(status(503, Retry_After=date), serve()) as site:
+        fetched(tmp_path, site)
 
 
 def test_shorter_than_announced(tmp_path: Path) -> None:
