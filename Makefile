@@ -20,9 +20,10 @@ endif
 endif
 # before this line, since GNU make 4.4 hands it to $(shell), PYTHON is that of the caller
 export PATH := $(abspath $(BIN)):$(PATH)
-# where a system upgrade has replaced the Python of .venv, its packages are installed again
+# where a system upgrade has replaced the Python of .venv, or .venv has moved, its packages are
+# installed again
 ifneq ($(wildcard $(VENV)/.installed-*),)
-$(shell $(BIN)/python -c 'import pip' 2>/dev/null || rm -f $(VENV)/.installed-* $(BIN)/python)
+$(shell $(BIN)/pip --version >/dev/null 2>&1 || rm -f $(VENV)/.installed-* $(BIN)/python)
 endif
 # GPU=1 installs TensorFlow's CUDA packages, GPU=0 does not; by default an NVIDIA driver decides,
 # looked for as in resnet/device.py

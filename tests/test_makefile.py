@@ -53,6 +53,9 @@ def test_an_environment_whose_python_was_replaced_is_installed_again(
     (folder / ".venv" / "bin").mkdir(parents=True)
     python = folder / ".venv" / "bin" / "python"
     python.symlink_to(sys.executable)
+    pip = folder / ".venv" / "bin" / "pip"
+    pip.write_text(f"#!{python}\n")
+    pip.chmod(0o755)
     (folder / ".venv" / ".installed-run").touch()
     install = "-r requirements/run.lock"
     assert install not in make(folder, "-n", "GPU=0", "verify").stdout

@@ -145,6 +145,7 @@ def runner(origin: Path, tmp_path: Path) -> Path:
     python.parent.mkdir(parents=True)
     python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
     python.chmod(0o755)
+    (python.parent / "pip").symlink_to(python)
     (checkout / ".venv" / ".installed-run").touch()
     return checkout
 
