@@ -67,7 +67,8 @@ def depths(budget: float, log: Callable[[str], None]) -> list[dict[str, Any]]:
     """Our own implementation by depth, at batch 32, and by batch, for ResNet20v1.
 
     Each record has the compile seconds and those of three parts of an epoch. A part takes about
-    `budget` seconds, estimated from the first network's seconds per layer; at most an epoch.
+    `budget` seconds, estimated from the first network's seconds per layer; at least one call of
+    several steps, at most an epoch.
     """
     tasks = [Task(version, depth, 32, "float32") for version, depth in DEPTHS]
     tasks += [
@@ -81,7 +82,8 @@ def depths(budget: float, log: Callable[[str], None]) -> list[dict[str, Any]]:
     for task in tasks:
         slower = 1.6 if task.version == 2 else 1  # version 2 is wider
         batches = int(budget * layers_per_second / task.depth / slower) // task.batch_size
-        part = replace(task, images=min(task.images, max(4, batches) * task.batch_size))
+        images = min(task.images, max(4, batches) * task.batch_size)
+        part = replace(task, images=images, whole_calls=True)
         worker = Worker("speed.ours", part)
         found.append(
             {**asdict(part), **worker.ready, "seconds": [worker.epoch() for _ in range(3)]}

@@ -19,20 +19,23 @@ class Ours:
         )
         network = model.build(task.version, task.depth, l2=recipe.l2)
         run = loop.Training(network, task.depth, recipe, ORIGINAL.augment, 0, device)
-        # As many as in a whole epoch, also where fewer images are measured.
-        steps = loop.steps_per_call(TRAINING_IMAGES // task.batch_size, run.max_steps_per_call)
+        epoch = TRAINING_IMAGES if task.whole_calls else task.images
+        steps = loop.steps_per_call(epoch // task.batch_size, run.max_steps_per_call)
         run.max_steps_per_call = steps
-        images = inputs.whole(split)
-        few = images._replace(indices=images.indices[: steps * task.batch_size])
-        next(run.epochs(few))
+        images, call = task.images, steps * task.batch_size
+        if task.whole_calls:
+            images = max(1, images // call) * call
+        whole = inputs.whole(split)
+        self._epochs = run.epochs(whole._replace(indices=whole.indices[:images]))
+        next(self._epochs)  # compiles, and is not timed
         self.compile_seconds = run.compile_seconds
         self.about: dict[str, Any] = {
+            "images": images,
             "device": device.name,
             "settings": f"Keras on {device.backend}, {steps} steps per call",
             "float32_products": device.float32_products,
             "versions": versions(device),
         }
-        self._epochs = run.epochs(images._replace(indices=images.indices[: task.images]))
 
     def epoch(self) -> float:
         return next(self._epochs).loss

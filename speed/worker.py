@@ -32,6 +32,7 @@ class Task:
     batch_size: int
     precision: str  # float32 or bfloat16
     images: int = TRAINING_IMAGES  # the first ones of the training set
+    whole_calls: bool = False  # ours: fewer or more images, for calls as long as in a whole epoch
 
 
 class Implementation(Protocol):
