@@ -51,7 +51,7 @@ NOTES = (
     "The original's v2 is wider than the network of He et al. 2016: its bottlenecks have 16, 64 "
     "and 128 channels, the paper's have 16, 32 and 64 (KaimingHe/resnet-1k-layers, "
     "resnet-pre-act.lua). ResNet164v2 has 4.94 M trainable parameters here and 1.70 M in the "
-    "paper, ResNet1001v2 has 30.3 M and 10.3 M.",
+    "paper, ResNet1001v2 has 30.3 M and 10.3 M (10.2 M as printed there).",
     "The paper's result is for a network that is not one of ours, or mixes two statistics. 93.63 "
     "(ResNet110v2) is from a network of basic blocks, while v2 has bottlenecks here. 94.07 "
     "(ResNet164v1) is from a network of bottlenecks, while v1 has basic blocks here. 93.39±.16 is "
