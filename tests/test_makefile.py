@@ -44,7 +44,7 @@ def test_a_python_that_cannot_make_an_environment_leaves_none(folder: Path) -> N
     assert not (folder / ".venv").exists()
 
 
-@pytest.mark.parametrize("what", ["gone", "without the packages"])
+@pytest.mark.parametrize("what", ["gone", "without the packages", "in another folder now"])
 def test_an_environment_whose_python_was_replaced_is_installed_again(
     folder: Path, what: str
 ) -> None:
@@ -59,10 +59,13 @@ def test_an_environment_whose_python_was_replaced_is_installed_again(
     (folder / ".venv" / ".installed-run").touch()
     install = "-r requirements/run.lock"
     assert install not in make(folder, "-n", "GPU=0", "verify").stdout
-    python.unlink()
-    if what == "gone":
+    if what == "in another folder now":  # the scripts still name the old one
+        pip.write_text("#!/no/such/checkout/.venv/bin/python\n")
+    elif what == "gone":
+        python.unlink()
         python.symlink_to(folder / "gone")
     else:
+        python.unlink()
         python.write_text("#!/bin/sh\nexit 1\n")
         python.chmod(0o755)
     assert install in make(folder, "-n", "GPU=0", "verify").stdout
