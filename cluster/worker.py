@@ -44,7 +44,7 @@ LEASH = "inputs/cluster/leash.py"  # in the folder of a node
 CONFIG = "[core]\n    no_scm = true\n    analytics = false\n[cache]\n    dir = cache\n"
 # what a stage says where another node may do better
 NODE_FAULTS = ("No space left on device", "Read-only file system", "finds no GPU")
-KILLED = re.compile(r"exited with (-9|137)\b")  # DVC, of a training; the leash's status, of DVC
+KILLED = re.compile(r"exited with (-9|137)\b")  # DVC says so of a training; below, dvc itself
 
 
 class Worker:
